@@ -1,0 +1,1 @@
+"""The Python client of Vidette and the `vidette` command."""

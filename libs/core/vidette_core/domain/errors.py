@@ -1,0 +1,81 @@
+"""Every error a client or an operator can meet, in one place: its code, and when it happens.
+
+A code is what programs switch on; a message is for people; a remedy says what to do next. HTTP statuses are not here: they
+are the api's business (`vidette_api.http_errors`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Codes are part of the public contract: never rename one, never reuse one."""
+
+    # A request that was refused. The client corrects it and sends it again.
+    INVALID_FORMAT = "invalid_format"
+    """The bytes are no MP4, MOV or AVI, whatever the file's name says."""
+    INVALID_REQUEST = "invalid_request"
+    """A field is missing, unknown, given twice or out of its range; or the body is not the multipart form expected."""
+    UNKNOWN_PIPELINE = "unknown_pipeline"
+    """`pipeline_id` names no pipeline of this installation."""
+    UPLOAD_TOO_LARGE = "upload_too_large"
+    """The upload is past the configured number of bytes."""
+    UPLOAD_TIMEOUT = "upload_timeout"
+    """The client took longer to send the body than the configured time."""
+    UPLOAD_ABORTED = "upload_aborted"
+    """The client went away, or the api died, before the upload was complete."""
+    NOT_FOUND = "not_found"
+    """No job with that id."""
+    NOT_COMPLETED = "not_completed"
+    """The job has no results, because it is not completed."""
+
+    # The service cannot answer now. The client tries again later.
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    """PostgreSQL does not answer."""
+    STORE_UNAVAILABLE = "store_unavailable"
+    """The S3 store does not answer, or answers with an error."""
+    TOO_MANY_UPLOADS = "too_many_uploads"
+    """This api process already takes as many uploads as it is allowed to."""
+
+    # A job that failed. It will not run again by itself.
+    INVALID_VIDEO = "invalid_video"
+    """No readable index, no video track, no frame that decodes, or a file that kills the decoder again and again."""
+    TOO_LONG = "too_long"
+    """More frames or more seconds than the installation allows."""
+    TOO_LARGE_FRAME = "too_large_frame"
+    """A frame has more pixels than the installation allows."""
+    PIPELINE_UNAVAILABLE = "pipeline_unavailable"
+    """A model that the job pinned is not served, or refuses a known-good request."""
+    FRAMES_FAILED = "frames_failed"
+    """More of the frames erred than the installation tolerates."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The worker was killed for using more memory than it may."""
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    """The job ran longer than the installation allows."""
+    NO_PROGRESS = "no_progress"
+    """Workers claimed the job again and again and committed nothing."""
+    CANCELLED = "cancelled"
+    """Someone asked for the job to stop."""
+    INTERNAL = "internal"
+    """A defect of Vidette. The job's log lines, found by its id, say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong, as it is stored in a job's row and shown to people.
+
+    `message` is one or two plain sentences: the cause and, where it helps, the remedy. It holds no stack, SQL, URL or secret.
+    """
+
+    code: ErrorCode
+    message: str
+
+
+class DomainError(Exception):
+    """A rule of the domain was broken by the caller; carries the problem to show."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem

@@ -1,0 +1,99 @@
+"""Pipelines as declared data: which models look at a frame, and how their numbers are to be read.
+
+The models tool writes a catalog, the api reads it and pins a pipeline to each job, the worker obeys what is pinned. A pinned
+pipeline is content-addressed by `Pipeline.digest`, so that a job keeps its models when the catalog moves on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Letterbox(StrEnum):
+    """Where the scaled picture stands inside the detector's square; the rest is filled with 114."""
+
+    CENTRE = "centre"
+    TOP_LEFT = "top_left"
+
+
+class ModelRef(_Document):
+    """One version of one model in the Triton repository; `digest` is of the served ONNX file's bytes."""
+
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+
+
+class Detector(_Document):
+    """An object detector served with the contract of DESIGN §6.
+
+    Input `frames` UINT8 [N,size,size,3] RGB, letterboxed. Outputs `boxes` FP32 [N,K,4] (x1, y1, x2, y2 in letterbox pixels),
+    `scores` FP32 [N,K] (0 is padding) and `classes` INT32 [N,K] (-1 is padding), best first.
+    """
+
+    model: ModelRef
+    family: str
+    size: Annotated[int, Field(ge=32, le=4096)]
+    letterbox: Letterbox
+    labels: tuple[str, ...]
+    score_threshold: Annotated[float, Field(ge=0, le=1)]
+    iou_threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+class TextReader(_Document):
+    """PP-OCR text detection and recognition.
+
+    Detection: `images` UINT8 [N,H,W,3] → `prob` UINT8 [N,1,H,W]. Recognition: `images` UINT8 [N,48,W,3] → `ids` INT32 [N,T]
+    (best class per step) and `probs` FP32 [N,T]. `alphabet[i]` is the text of class i + 1; class 0 is the CTC blank.
+    """
+
+    detection: ModelRef
+    recognition: ModelRef
+    alphabet: tuple[str, ...]
+
+
+class Pipeline(_Document):
+    """What a client names in `pipeline_id`, with everything a worker needs to run it."""
+
+    id: Name
+    description: str
+    detector: Detector | None
+    text: TextReader | None
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """Every model the pipeline calls, in the order in which a frame meets them."""
+        detector = (self.detector.model,) if self.detector else ()
+        text = (self.text.detection, self.text.recognition) if self.text else ()
+        return (*detector, *text)
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and the hex digest of the canonical JSON (sorted keys, no spaces, UTF-8)."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Catalog(_Document):
+    """All pipelines of an installation, as written by the models tool (`catalog.json` in the model repository)."""
+
+    pipelines: tuple[Pipeline, ...]
+
+    def get(self, pipeline_id: str) -> Pipeline | None:
+        return next((pipeline for pipeline in self.pipelines if pipeline.id == pipeline_id), None)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(pipeline.id for pipeline in self.pipelines)

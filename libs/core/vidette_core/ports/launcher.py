@@ -1,0 +1,79 @@
+"""Starting, seeing and stopping the workers of one job attempt. Adapters: local processes, and later Kubernetes Jobs.
+
+The names are Kubernetes' own (Job, pod, uid), because that is the launcher this port was cut for; the local adapter gives
+the same promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+
+class LaunchPhase(StrEnum):
+    """Where a launched job stands, as its launcher sees it. It explains; the job's row decides."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One worker process. `exit_code` is None while it runs; a death by signal s is the exit code 128 + s."""
+
+    name: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """What is to run. `env` holds secrets: it never goes into a log. `spec_hash` names the template it was made from."""
+
+    name: str
+    job_id: UUID
+    attempt: int
+    spec_hash: str
+    env: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchedJob:
+    """What the launcher holds under a name. `uid` differs between two jobs that had the same name."""
+
+    name: str
+    uid: str
+    job_id: UUID
+    attempt: int
+    spec_hash: str
+    phase: LaunchPhase
+    created_at: datetime
+    pods: tuple[Pod, ...] = ()
+
+
+class Launcher(Protocol):
+    """All calls are live (no cache) and raise `Unavailable` when the launcher cannot be asked."""
+
+    async def create(self, spec: LaunchSpec) -> LaunchedJob:
+        """Start the job. Raises `Conflict` when the name is taken, by whomever; nothing is started then."""
+
+    async def get(self, name: str) -> LaunchedJob:
+        """Raises `NotFound`."""
+
+    async def list(self) -> list[LaunchedJob]:
+        """All jobs of this installation. A failure is `Unavailable`, never an empty list."""
+
+    async def delete(self, name: str, uid: str) -> None:
+        """Ask for the job and its pods to stop (SIGTERM, then SIGKILL after the grace period) and be forgotten.
+
+        Returns at once; the job may be seen until its pods have ended. A job that is gone already is fine. Raises
+        `Conflict` when the name now belongs to another uid.
+        """
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yields soon after something may have changed, and now and then without reason. Ends never; raises never."""
