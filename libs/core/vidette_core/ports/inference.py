@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vidette_core.domain.pipelines import ModelRef
 
-Tensor = NDArray[np.generic[Any]]
+Tensor = NDArray[Any]
 
 
 class Inference(Protocol):

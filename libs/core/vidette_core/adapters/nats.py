@@ -1,0 +1,112 @@
+"""Wake-ups over NATS JetStream: a work-queue stream and one durable pull consumer for all controllers.
+
+JetStream rather than plain NATS, so that a wake-up sent while every controller is down is there when one comes back. It is
+never the truth: a wiped NATS costs one sweep interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
+from nats.js.errors import APIError
+
+from vidette_core.settings import WakeupSettings
+
+STREAM, SUBJECT, DURABLE = "VIDETTE", "vidette.wakeup", "controller"
+BATCH = 64
+FETCH_S = 20.0
+"""How long one fetch waits. Also how late a vanished consumer is noticed."""
+MAX_AGE_S = 3600.0
+"""Older wake-ups help nobody: many sweeps have passed."""
+_TROUBLE = (nats.errors.Error, APIError, OSError, asyncio.TimeoutError)
+_log = structlog.get_logger(__name__)
+
+
+class NatsWakeup:
+    """See `ports.wakeup.Wakeup`. Connects by itself, and again, for ever; `close` ends it."""
+
+    def __init__(self, settings: WakeupSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+
+    async def wake(self, job_id: UUID) -> None:
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                jetstream = await self._jetstream()
+                await jetstream.publish(SUBJECT, str(job_id).encode(), timeout=self._settings.timeout_s)
+        except _TROUBLE as error:
+            _log.warning("the wake-up was not sent; the next sweep finds the job", error=type(error).__name__)
+
+    async def wakes(self) -> AsyncIterator[None]:
+        delay = 0.5
+        while True:
+            try:
+                jetstream = await self._jetstream()
+                await _ensure(jetstream)
+                subscription = await jetstream.pull_subscribe_bind(DURABLE, STREAM)
+                delay = 0.5
+                async for _ in _batches(subscription):
+                    yield
+            except _TROUBLE as error:
+                _log.warning("NATS is away; sweeps go on", error=type(error).__name__, retry_s=delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 15.0)
+
+    async def is_connected(self) -> bool:
+        return self._client is not None and self._client.is_connected
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def _jetstream(self) -> JetStreamContext:
+        async with self._connecting:
+            if self._client is None or self._client.is_closed:
+                self._client = await nats.connect(
+                    self._settings.url.get_secret_value().split(","),
+                    connect_timeout=self._settings.timeout_s,
+                    allow_reconnect=True,
+                    # The default gives up for good after 60 tries.
+                    max_reconnect_attempts=-1,
+                    ping_interval=10,
+                    error_cb=_on_error,
+                )
+                await _ensure(self._client.jetstream())
+        return self._client.jetstream()
+
+
+async def _on_error(error: Exception) -> None:
+    _log.info("NATS connection", error=type(error).__name__)
+
+
+async def _ensure(jetstream: JetStreamContext) -> None:
+    """Create what is missing: after NATS was wiped, everything is."""
+    stream = StreamConfig(
+        name=STREAM, subjects=[SUBJECT], max_age=MAX_AGE_S, max_msgs=100_000, discard=DiscardPolicy.OLD
+    )
+    await jetstream.add_stream(stream)
+    consumer = ConsumerConfig(durable_name=DURABLE, ack_policy=AckPolicy.EXPLICIT, ack_wait=30)
+    await jetstream.add_consumer(STREAM, consumer)
+
+
+async def _batches(subscription: JetStreamContext.PullSubscription) -> AsyncIterator[None]:
+    """Acknowledges on receipt: a wake-up says «look», and looking again costs nothing."""
+    while True:
+        try:
+            messages = await subscription.fetch(BATCH, timeout=FETCH_S)
+        except (TimeoutError, nats.errors.TimeoutError):
+            # Silence, or a deleted consumer that the library reports as silence: asking tells them apart by raising.
+            await subscription.consumer_info()
+            continue
+        for message in messages:
+            await message.ack()
+        yield

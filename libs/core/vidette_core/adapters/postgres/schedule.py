@@ -1,0 +1,220 @@
+"""The controller's reads and writes: who runs, which attempt, and when a job is over.
+
+Every write is a compare-and-set on what the planner saw (state and attempt), so that any number of controllers may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Update, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from vidette_core.adapters.postgres.engine import Database, changed
+from vidette_core.adapters.postgres.reading import chunk_from_row
+from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
+from vidette_core.domain.errors import Problem
+from vidette_core.domain.jobs import JobState, SegmentState, Tally
+from vidette_core.domain.ledger import Imbalance, SegmentRecord, reconcile
+from vidette_core.domain.schedule import RunningJob, RunningSegment, Snapshot
+
+_CLAIM_LOCK = 0x636C61696D  # "claim" in ASCII: the caps are counted and used up by one controller at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many jobs may run at once."""
+
+    running: int
+    running_per_tenant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the claim stores in the row for the launched job to be created."""
+
+    name: str
+    spec_hash: str
+
+
+# Fair order: the tenant with the fewest running jobs first, counting those picked here; then priority, then age.
+_FAIR_ORDER = text(
+    """
+    WITH running AS (
+        SELECT tenant, count(*) AS n FROM jobs WHERE state = 'running' GROUP BY tenant
+    ), queued AS (
+        SELECT j.id, j.tenant, j.priority, j.created_at,
+               coalesce(r.n, 0) + row_number() OVER (
+                   PARTITION BY j.tenant ORDER BY j.priority DESC, j.created_at, j.id) AS turn
+        FROM jobs j LEFT JOIN running r USING (tenant)
+        WHERE j.state = 'pending'
+    ), picked AS (
+        SELECT id, turn FROM queued
+        WHERE turn <= :per_tenant
+        ORDER BY turn, priority DESC, created_at, id
+        LIMIT greatest(0, :running - (SELECT coalesce(sum(n), 0) FROM running))
+    )
+    SELECT j.id FROM jobs j JOIN picked p USING (id)
+    ORDER BY p.turn, j.priority DESC, j.created_at, j.id
+    FOR NO KEY UPDATE OF j SKIP LOCKED
+    """
+)
+
+
+class Schedule:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, caps: Caps, launch: Callable[[UUID, int], Launch]) -> list[UUID]:
+        """`pending` → `running`, as many as the caps allow, counted and claimed in one transaction."""
+        async with self._database.transaction() as session:
+            await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIM_LOCK})
+            limits = {"running": caps.running, "per_tenant": caps.running_per_tenant}
+            picked = [UUID(str(row.id)) for row in await session.execute(_FAIR_ORDER, limits)]
+            for job_id in picked:
+                await session.execute(_start_attempt(job_id, JobState.PENDING, 0, launch(job_id, 1)))
+        return picked
+
+    async def snapshot(self) -> Snapshot:
+        """All running jobs with their segments, and the database's time."""
+        jobs_of = select(JobRow).where(col(JobRow.state) == JobState.RUNNING).order_by(col(JobRow.started_at))
+        segments_of = (
+            select(SegmentRow)
+            .join(JobRow, col(JobRow.id) == col(SegmentRow.job_id))
+            .where(col(JobRow.state) == JobState.RUNNING)
+        )
+        async with self._database.transaction() as session:
+            now = (await session.execute(select(func.now()))).scalar_one()
+            jobs = (await session.execute(jobs_of)).scalars().all()
+            segments = (await session.execute(segments_of)).scalars().all()
+        return Snapshot(now, tuple(_running_job(job, segments) for job in jobs))
+
+    async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
+        """Store the uid of the attempt's launched job. False when the attempt is not the current one."""
+        return await self._change(_running(job_id, attempt).values(launch_uid=uid))
+
+    async def next_attempt(self, job_id: UUID, attempt: int, launch: Launch) -> bool:
+        """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once."""
+        async with self._database.transaction() as session:
+            # Segments before the job, as commits lock them: the other way round the two would deadlock.
+            await _fence(session, job_id)
+            result = await session.execute(_start_attempt(job_id, JobState.RUNNING, attempt, launch))
+            if not changed(result):
+                await session.rollback()
+                return False
+            return True
+
+    async def release(self, job_id: UUID, attempt: int, pods: Sequence[str]) -> bool:
+        """Let the segments of pods that have ended be claimed at once, instead of after their lease."""
+        condition = (
+            (col(SegmentRow.job_id) == job_id)
+            & col(SegmentRow.holder).in_(pods)
+            & select(col(JobRow.id)).where(col(JobRow.id) == job_id, col(JobRow.attempt) == attempt).exists()
+        )
+        return await self._change(update(SegmentRow).where(condition).values(holder=None, lease_until=None))
+
+    async def fail(self, job_id: UUID, attempt: int, problem: Problem) -> bool:
+        """`running` → `failed`, and no worker writes any more."""
+        statement = _running(job_id, attempt).values(
+            state=JobState.FAILED, error_code=problem.code, error_message=problem.message, finished_at=func.now()
+        )
+        return await self._change(statement)
+
+    async def finish(self, job_id: UUID, judge: Callable[[Tally], Problem | None]) -> Imbalance | bool:
+        """`running` → `completed`, or `failed` by the judge's problem, if the ledger balances; under a lock on the row.
+
+        Returns False when the job is not running any more, and the imbalance when there is one: then nothing is changed.
+        """
+        async with self._database.transaction() as session:
+            job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
+            if job is None or job.state is not JobState.RUNNING:
+                return False
+            balance = await _balance(session, job_id)
+            if isinstance(balance, Imbalance):
+                return balance
+            problem = judge(balance)
+            values: dict[str, object] = {
+                "state": JobState.FAILED if problem else JobState.COMPLETED,
+                "progress": job.progress if problem else 1.0,
+                "error_code": problem.code if problem else None,
+                "error_message": problem.message if problem else None,
+                "frames_ok": balance.ok,
+                "frames_decode_error": balance.decode_error,
+                "frames_model_error": balance.model_error,
+                "finished_at": func.now(),
+            }
+            await session.execute(_running(job_id, job.attempt).values(**values))
+        return True
+
+    async def _change(self, statement: Update) -> bool:
+        async with self._database.transaction() as session:
+            return changed(await session.execute(statement))
+
+
+def _running(job_id: UUID, attempt: int) -> Update:
+    job = (col(JobRow.id) == job_id) & (col(JobRow.state) == JobState.RUNNING) & (col(JobRow.attempt) == attempt)
+    return update(JobRow).where(job).values(updated_at=func.now())
+
+
+def _start_attempt(job_id: UUID, state: JobState, attempt: int, launch: Launch) -> Update:
+    job = (col(JobRow.id) == job_id) & (col(JobRow.state) == state) & (col(JobRow.attempt) == attempt)
+    return (
+        update(JobRow)
+        .where(job)
+        .values(
+            state=JobState.RUNNING,
+            attempt=attempt + 1,
+            launch_name=launch.name,
+            launch_uid=None,
+            spec_hash=launch.spec_hash,
+            started_at=func.now(),
+            updated_at=func.now(),
+        )
+    )
+
+
+async def _fence(session: AsyncSession, job_id: UUID) -> None:
+    await session.execute(
+        update(SegmentRow)
+        .where(col(SegmentRow.job_id) == job_id, col(SegmentRow.state) == SegmentState.OPEN)
+        .values(epoch=col(SegmentRow.epoch) + 1, holder=None, lease_until=None)
+    )
+
+
+async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
+    segments = await session.execute(select(SegmentRow).where(col(SegmentRow.job_id) == job_id))
+    records = [
+        SegmentRecord(row.index, SegmentState(row.state), row.first_sample, row.next_sample, row.end_sample)
+        for row in segments.scalars()
+    ]
+    chunks = await session.execute(select(ChunkRow).where(col(ChunkRow.job_id) == job_id))
+    return reconcile(records, [chunk_from_row(row) for row in chunks.scalars()])
+
+
+def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
+    assert job.launch_name is not None, "a running job has been claimed"
+    assert job.started_at is not None, "a running job has been claimed"
+    own = sorted((row for row in segments if row.job_id == job.id), key=lambda row: row.index)
+    return RunningJob(
+        id=job.id,
+        attempt=job.attempt,
+        launch_name=job.launch_name,
+        launch_uid=job.launch_uid,
+        started_at=job.started_at,
+        segments=tuple(_running_segment(row) for row in own),
+    )
+
+
+def _running_segment(row: SegmentRow) -> RunningSegment:
+    problem = Problem(row.error_code, row.error_message or "") if row.error_code is not None else None
+    return RunningSegment(
+        index=row.index,
+        done=SegmentState(row.state) is SegmentState.DONE,
+        holder=row.holder,
+        lease_until=row.lease_until,
+        stalled_claims=tuple(row.stalled_claims),
+        problem=problem,
+    )

@@ -1,0 +1,230 @@
+"""The gateway's writes: claims, leases and fenced commits, on the database's clock.
+
+Every write locks the segment's row (`FOR NO KEY UPDATE`: a plain share lock would deadlock with a retried twin) and compares
+its epoch with the fence. A zombie's epoch is lower, so it changes nothing and learns so by `Conflict`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
+from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
+from vidette_core.domain.errors import Problem
+from vidette_core.domain.jobs import Fence, JobState, JobWarning, SegmentState
+from vidette_core.domain.planning import Plan, progress_of
+from vidette_core.ports.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A segment is the pod's until its lease runs out or its epoch is raised."""
+
+    fence: Fence
+    next_sample: int
+    planned: bool
+    lease_s: float
+    job: JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Others hold what is unfinished; ask again after a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing is left to do for this attempt: the job is final, the attempt was replaced, or all segments are done."""
+
+
+class Segments:
+    def __init__(self, database: Database, *, lease_s: float, max_stalled_claims: int) -> None:
+        self._database = database
+        self._lease = timedelta(seconds=lease_s)
+        self._max_stalled_claims = max_stalled_claims
+
+    async def claim(self, job_id: UUID, attempt: int, pod: str) -> Claimed | Busy | Over:
+        """Give the pod a segment that nobody holds, whose lease ran out, or that it holds itself (a lost answer)."""
+        async with self._database.transaction() as session:
+            job = await session.get(JobRow, job_id, with_for_update={"read": True})
+            if job is None or job.state is not JobState.RUNNING or job.attempt != attempt:
+                return Over()
+            await session.execute(_first_segment(job_id))
+            free = await session.execute(_claimable(job_id, pod))
+            segment = free.scalar_one_or_none()
+            if segment is None:
+                unfinished = await session.execute(_open(job_id))
+                return Busy() if unfinished.scalar() else Over()
+            if len(segment.stalled_claims) >= self._max_stalled_claims:
+                return Busy()  # The controller is about to end the job; see its check `no_progress`.
+            segment.epoch += 1
+            segment.holder = pod
+            segment.stalled_claims = [*segment.stalled_claims, pod]
+            segment.lease_until = await self._lease_end(session)
+            fence = Fence(job_id, segment.index, segment.epoch)
+            planned = job.expected_samples is not None
+            return Claimed(fence, segment.next_sample, planned, self._lease.total_seconds(), job)
+
+    async def post_plan(self, fence: Fence, plan: Plan) -> None:
+        """Store what the first pod planned. The same plan again is fine. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            await _held(session, fence)
+            await session.execute(
+                update(JobRow)
+                .where(col(JobRow.id) == fence.job_id, col(JobRow.expected_samples).is_(None))
+                .values(expected_samples=plan.expected_samples, progress=0.0, updated_at=func.now())
+            )
+
+    async def renew(self, fence: Fence, samples: int) -> None:
+        """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            segment = await _held(session, fence)
+            segment.lease_until = await self._lease_end(session)
+            await _raise_progress(session, fence.job_id, samples)
+
+    async def chunk_frames(self, fence: Fence) -> int:
+        """The job's chunk size, for a holder in force. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            await _held(session, fence, lock=False)
+            return await _chunk_frames(session, fence.job_id)
+
+    async def commit(self, fence: Fence, claim: ChunkClaim) -> int:
+        """Make an uploaded chunk a result, and return the next sample expected.
+
+        The identical commit again is fine. Raises `Conflict` for a zombie, a gap, an overlap or a chunk off its boundary.
+        """
+        async with self._database.transaction() as session:
+            segment = await _held(session, fence)
+            chunk_frames = await _chunk_frames(session, fence.job_id)
+            row = _chunk_row(fence, claim, chunk_frames)
+            known = await session.get(ChunkRow, (fence.job_id, claim.first_sample))
+            if known is not None:
+                if any(getattr(known, name) != value for name, value in row.items()):
+                    raise Conflict(f"sample {claim.first_sample} is committed with other content")
+                return segment.next_sample
+            if claim.first_sample != segment.next_sample or not is_on_boundary(claim, chunk_frames):
+                raise Conflict(f"a chunk at sample {segment.next_sample} is expected, not at {claim.first_sample}")
+            await session.execute(insert(ChunkRow).values(row))
+            segment.next_sample = claim.first_sample + claim.tally.frames
+            segment.stalled_claims = []
+            segment.lease_until = await self._lease_end(session)
+            await _raise_progress(session, fence.job_id, segment.next_sample)
+            return segment.next_sample
+
+    async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
+        """The holder has committed the segment's last chunk. The same again is fine. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            segment = await _held(session, fence)
+            if segment.state is SegmentState.DONE and segment.end_sample == end_sample:
+                return
+            if segment.next_sample != end_sample or segment.state is not SegmentState.OPEN or end_sample == 0:
+                raise Conflict(f"the segment is at sample {segment.next_sample}, it cannot end at {end_sample}")
+            segment.state, segment.end_sample = SegmentState.DONE, end_sample
+            segment.lease_until = None
+            rows = [{"code": warning.code, "message": warning.message} for warning in warnings]
+            await session.execute(
+                update(JobRow)
+                .where(col(JobRow.id) == fence.job_id)
+                .values(warnings=col(JobRow.warnings).concat(rows), updated_at=func.now())
+            )
+
+    async def report(self, fence: Fence, problem: Problem) -> None:
+        """The holder says that the job cannot succeed; the controller ends it. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            segment = await _held(session, fence)
+            segment.error_code, segment.error_message = problem.code, problem.message
+
+    async def source(self, fence: Fence) -> str:
+        """The key of the video, for a holder in force. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            await _held(session, fence, lock=False)
+            job = await session.get(JobRow, fence.job_id)
+            assert job is not None, "the segment's foreign key"
+            return job.source_key
+
+    async def _lease_end(self, session: AsyncSession) -> datetime:
+        end = await session.execute(select(func.now() + self._lease))
+        return end.scalar_one()
+
+
+async def _held(session: AsyncSession, fence: Fence, *, lock: bool = True) -> SegmentRow:
+    """The fence's segment, locked, of a running job. Raises `Conflict` when the fence is not in force."""
+    statement = (
+        select(SegmentRow)
+        .join(JobRow, col(JobRow.id) == col(SegmentRow.job_id))
+        .where(
+            col(SegmentRow.job_id) == fence.job_id,
+            col(SegmentRow.index) == fence.segment,
+            col(SegmentRow.epoch) == fence.epoch,
+            col(JobRow.state) == JobState.RUNNING,
+        )
+    )
+    if lock:
+        statement = statement.with_for_update(key_share=True, of=SegmentRow)
+    segment = (await session.execute(statement)).scalar_one_or_none()
+    if segment is None:
+        raise Conflict("another worker has taken over, or the job is over")
+    return segment
+
+
+def _first_segment(job_id: UUID) -> Insert:
+    values = {"job_id": job_id, "index": 0, "state": SegmentState.OPEN, "first_sample": 0, "next_sample": 0, "epoch": 0}
+    return insert(SegmentRow).values(values).on_conflict_do_nothing()
+
+
+def _claimable(job_id: UUID, pod: str) -> Select[SegmentRow]:
+    segment = SegmentRow
+    free = or_(col(segment.holder).is_(None), col(segment.lease_until) < func.now(), col(segment.holder) == pod)
+    return (
+        select(segment)
+        .where(col(segment.job_id) == job_id, col(segment.state) == SegmentState.OPEN, free)
+        .where(col(segment.error_code).is_(None))
+        .order_by(col(segment.index))
+        .limit(1)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+
+
+def _open(job_id: UUID) -> Select[int]:
+    condition = (col(SegmentRow.job_id) == job_id) & (col(SegmentRow.state) == SegmentState.OPEN)
+    return select(func.count()).select_from(SegmentRow).where(condition)
+
+
+async def _chunk_frames(session: AsyncSession, job_id: UUID) -> int:
+    frames = await session.execute(select(col(JobRow.chunk_frames)).where(col(JobRow.id) == job_id))
+    value = frames.scalar_one_or_none()
+    if value is None:
+        raise NotFound(f"no job {job_id}")
+    return value
+
+
+async def _raise_progress(session: AsyncSession, job_id: UUID, samples: int) -> None:
+    job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
+    assert job is not None, "the segment's foreign key"
+    progress = progress_of(samples, job.expected_samples or 1) if job.expected_samples else None
+    if progress is not None and progress > (job.progress or 0.0):
+        job.progress = progress
+        job.updated_at = (await session.execute(select(func.now()))).scalar_one()
+
+
+def _chunk_row(fence: Fence, claim: ChunkClaim, chunk_frames: int) -> dict[str, object]:
+    return {
+        "job_id": fence.job_id,
+        "first_sample": claim.first_sample,
+        "segment": fence.segment,
+        "epoch": fence.epoch,
+        "ok": claim.tally.ok,
+        "decode_error": claim.tally.decode_error,
+        "model_error": claim.tally.model_error,
+        "bytes": claim.bytes,
+        "sha256": claim.sha256,
+        "key": chunk_key(fence, claim, chunk_frames),
+    }

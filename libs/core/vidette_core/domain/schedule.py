@@ -1,0 +1,41 @@
+"""What the controller sees of running jobs: frozen values, gathered in one transaction, that its planner decides upon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from vidette_core.domain.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSegment:
+    index: int
+    done: bool
+    holder: str | None
+    lease_until: datetime | None
+    stalled_claims: tuple[str, ...]
+    """The pods that claimed the segment since a chunk was last committed."""
+    problem: Problem | None
+    """What the holder reported as the job's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A job in state `running`; `started_at` is when its current attempt began."""
+
+    id: UUID
+    attempt: int
+    launch_name: str
+    launch_uid: str | None
+    started_at: datetime
+    segments: tuple[RunningSegment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All running jobs at `now`, which is the database's clock."""
+
+    now: datetime
+    jobs: tuple[RunningJob, ...]

@@ -1,0 +1,90 @@
+"""Settings that several services share, each defined once: its meaning, unit, default and why.
+
+Every setting is read from an environment variable `VIDETTE_<NAME>`, e.g. `VIDETTE_DATABASE_URL`. No other module of the
+core reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class DatabaseSettings(BaseSettings):
+    """PostgreSQL 15 or newer, or a PgBouncer before it."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_DATABASE_", frozen=True)
+
+    url: SecretStr
+    """`postgresql+asyncpg://user:password@host:port/database`."""
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+    """Connections a process may hold. Ten serve hundreds of requests a second, since no transaction waits for the network."""
+    timeout_s: Seconds = 10.0
+    """For connecting, for a free connection, and for each statement. Longer than any healthy statement takes by far."""
+
+
+class StoreSettings(BaseSettings):
+    """Any S3-compatible store."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_STORE_", frozen=True)
+
+    endpoint: str
+    """Where the services reach the store, e.g. `http://127.0.0.1:9000`."""
+    worker_endpoint: str | None = None
+    """Where workers reach it, when that differs: presigned URLs for workers are made for this address."""
+    bucket: str = "vidette"
+    access_key: SecretStr
+    secret_key: SecretStr
+    region: str = "us-east-1"
+    """Most S3-compatible stores accept only this name."""
+    timeout_s: Seconds = 30.0
+    """For connecting and for each read. A part of 8 MiB takes well under a second; a store slower than this is away."""
+    complete_timeout_s: Seconds = 300.0
+    """For completing a multipart upload: some stores copy the parts then, and take seconds for each GiB."""
+    url_life_s: Annotated[int, Field(ge=60, le=3600)] = 600
+    """How long a presigned URL lives. Minutes: long enough for a slow transfer, short enough to be worthless when it leaks."""
+
+
+class WakeupSettings(BaseSettings):
+    """NATS with JetStream. Away is not an error: jobs then start at the controller's next sweep."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_NATS_", frozen=True)
+
+    url: SecretStr
+    """`nats://token@host:port`, or several with commas."""
+    timeout_s: Seconds = 2.0
+    """For connecting and publishing. Short, since a client's request may wait for it."""
+
+
+class TokenSettings(BaseSettings):
+    """Tokens of workers, signed by the controller and the gateway."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_TOKEN_", frozen=True)
+
+    secret: Annotated[SecretStr, Field(min_length=32)]
+    """The HMAC key (RFC 7518 §3.2 asks for at least 32 bytes for HS256), the same in api and controller."""
+
+
+class LogSettings(BaseSettings):
+    """Structured logs on standard error."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_LOG_", frozen=True)
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["json", "text"] = "json"
+    """`json` for machines, `text` for a terminal."""
+
+
+class CatalogSettings(BaseSettings):
+    """The pipelines of this installation."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_CATALOG_", frozen=True)
+
+    file: Path
+    """`catalog.json`, as the models tool writes it beside the Triton model repository."""

@@ -1,0 +1,53 @@
+"""Structured logs: one JSON object (or one tidy line) per event on standard error, with the job's id where there is one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from vidette_core.settings import LogSettings
+
+
+def configure_logs(settings: LogSettings, service: str) -> None:
+    """Set up structlog, and send the standard library's records (uvicorn, botocore, nats) the same way."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    json = settings.format == "json"
+    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.level, force=True)
+    for chatty in ("botocore", "boto3", "urllib3", "httpx", "httpcore", "nats", "sqlalchemy", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+@contextmanager
+def job_in_logs(job_id: UUID | str, **more: Any) -> Iterator[None]:
+    """Every log line of the block, in this task or thread, carries the job's id."""
+    with structlog.contextvars.bound_contextvars(job_id=str(job_id), **more):
+        yield

@@ -1,0 +1,66 @@
+"""Every metric of every service, in one typed list: its name, unit and meaning.
+
+Names follow the Prometheus conventions: base units, `_total` on counters. Labels have few values, all from enums.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+# The api.
+UPLOADS = Counter("vidette_uploads_total", "Uploads ended, by outcome code.", ["outcome"], registry=REGISTRY)
+UPLOADED_BYTES = Counter("vidette_uploaded_bytes_total", "Bytes of video received.", registry=REGISTRY)
+UPLOADS_ACTIVE = Gauge("vidette_uploads_active", "Uploads under way in this process.", registry=REGISTRY)
+REQUEST_SECONDS = Histogram(
+    "vidette_request_seconds",
+    "Time to answer a request, seconds.",
+    ["app", "route", "status"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+# The gateway.
+CLAIMS = Counter("vidette_claims_total", "Claims of workers, by answer.", ["answer"], registry=REGISTRY)
+CHUNKS_COMMITTED = Counter("vidette_chunks_committed_total", "Chunks committed.", registry=REGISTRY)
+FRAMES_COMMITTED = Counter(
+    "vidette_frames_committed_total", "Frames committed, by how they ended.", ["end"], registry=REGISTRY
+)
+FENCED_WRITES = Counter(
+    "vidette_fenced_writes_total", "Writes refused because the fence was not in force.", registry=REGISTRY
+)
+
+# The controller.
+JOBS_ENDED = Counter(
+    "vidette_jobs_ended_total", "Jobs ended, by error code or `completed`.", ["outcome"], registry=REGISTRY
+)
+JOBS_RUNNING = Gauge("vidette_jobs_running", "Jobs in state running.", registry=REGISTRY)
+ACTIONS = Counter("vidette_controller_actions_total", "Actions applied, by kind.", ["action"], registry=REGISTRY)
+TICK_SECONDS = Histogram(
+    "vidette_controller_tick_seconds",
+    "Time of one round of gathering, planning and applying, seconds.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+TICKS_FAILED = Counter(
+    "vidette_controller_ticks_failed_total", "Rounds that something unavailable cut short.", registry=REGISTRY
+)
+
+# The worker.
+FRAMES_ANALYSED = Counter(
+    "vidette_worker_frames_total", "Frames analysed, by how they ended.", ["end"], registry=REGISTRY
+)
+INFERENCE_SECONDS = Histogram(
+    "vidette_worker_inference_seconds",
+    "Time of one inference request, seconds.",
+    ["model"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+INFERENCE_RETRIES = Counter(
+    "vidette_worker_inference_retries_total",
+    "Inference requests tried again because Triton was away.",
+    registry=REGISTRY,
+)

@@ -1,0 +1,48 @@
+"""What a worker may do, as signed tokens (JWT, HS256): the job token can claim, a session token can write one segment.
+
+Tokens carry no expiry, because what they allow ends by itself: a job token with its attempt, a session token with its epoch,
+both checked in PostgreSQL at every use. The job token is deterministic, so that every controller makes the same one.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import jwt
+
+from vidette_core.domain.jobs import Fence
+from vidette_core.ports.errors import Rejected
+from vidette_core.settings import TokenSettings
+
+_ALGORITHM = "HS256"
+_CLAIM, _WRITE = "vidette:claim", "vidette:write"
+
+
+class Tokens:
+    def __init__(self, settings: TokenSettings) -> None:
+        self._secret = settings.secret.get_secret_value()
+
+    def job_token(self, job_id: UUID, attempt: int) -> str:
+        claims = {"aud": _CLAIM, "sub": str(job_id), "attempt": attempt}
+        return jwt.encode(claims, self._secret, _ALGORITHM)
+
+    def session_token(self, fence: Fence) -> str:
+        claims = {"aud": _WRITE, "sub": str(fence.job_id), "segment": fence.segment, "epoch": fence.epoch}
+        return jwt.encode(claims, self._secret, _ALGORITHM)
+
+    def read_job_token(self, token: str) -> tuple[UUID, int]:
+        """The job and attempt that may claim. Raises `Rejected` for anything but a job token signed here."""
+        claims = self._decode(token, _CLAIM, "attempt")
+        return UUID(claims["sub"]), int(claims["attempt"])
+
+    def read_session_token(self, token: str) -> Fence:
+        """The fence that may write. Raises `Rejected` for anything but a session token signed here."""
+        claims = self._decode(token, _WRITE, "segment", "epoch")
+        return Fence(UUID(claims["sub"]), int(claims["segment"]), int(claims["epoch"]))
+
+    def _decode(self, token: str, audience: str, *required: str) -> dict[str, str]:
+        options: jwt.types.Options = {"require": ["aud", "sub", *required]}
+        try:
+            return jwt.decode(token, self._secret, [_ALGORITHM], options=options, audience=audience)
+        except jwt.InvalidTokenError as error:
+            raise Rejected("the token is not valid for this") from error
