@@ -57,22 +57,23 @@ def _add_up(chunks: Sequence[Chunk], samples: int) -> Tally | Imbalance:
     return tally
 
 
-def verdict(tally: Tally, tolerated_error_share: float) -> Problem | None:
-    """None when the job completed; else why a balanced ledger is still a failure.
+def verdict(balance: Tally | Imbalance, tolerated_error_share: float) -> Problem | None:
+    """None when the job completed; else why it failed.
 
     Args:
         tolerated_error_share: the job fails when more than this share of its frames erred; at 1.0, only when all did.
     """
-    if tally.frames == 0 or tally.decode_error == tally.frames:
-        return Problem(
-            ErrorCode.INVALID_VIDEO,
-            "No frame of the video could be decoded. Check that the file plays, and send it again.",
+    if isinstance(balance, Imbalance):
+        message = f"The results do not account for every frame once ({balance.reason}). This is a defect; please report it."
+        return Problem(ErrorCode.INTERNAL, message)
+    if balance.frames == 0 or balance.decode_error == balance.frames:
+        message = "No frame of the video could be decoded. Check that the file plays, and send it again."
+        return Problem(ErrorCode.INVALID_VIDEO, message)
+    erred = balance.decode_error + balance.model_error
+    if erred == balance.frames or erred / balance.frames > tolerated_error_share:
+        message = (
+            f"{erred} of {balance.frames} frames could not be analysed ({balance.decode_error} did not decode, "
+            f"{balance.model_error} were refused by a model)."
         )
-    erred = tally.decode_error + tally.model_error
-    if erred == tally.frames or erred / tally.frames > tolerated_error_share:
-        return Problem(
-            ErrorCode.FRAMES_FAILED,
-            f"{erred} of {tally.frames} frames could not be analysed ({tally.decode_error} did not decode, "
-            f"{tally.model_error} were refused by a model).",
-        )
+        return Problem(ErrorCode.FRAMES_FAILED, message)
     return None

@@ -14,9 +14,17 @@ import structlog
 from vidette_core.settings import LogSettings
 
 
-def configure_logs(settings: LogSettings, service: str) -> None:
-    """Set up structlog, and send the standard library's records (uvicorn, botocore, nats) the same way."""
+def configure_logs(settings: LogSettings, service: str, **constants: str) -> None:
+    """Set up structlog, and send the standard library's records (uvicorn, botocore, nats) the same way.
+
+    `constants` stand on every line of every thread, which context variables would not.
+    """
+
+    def add_constants(_: Any, __: str, event: Any) -> Any:
+        return {**event, "service": service, **constants}
+
     shared: list[Any] = [
+        add_constants,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -43,7 +51,6 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     logging.basicConfig(handlers=[handler], level=settings.level, force=True)
     for chatty in ("botocore", "boto3", "urllib3", "httpx", "httpcore", "nats", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 @contextmanager

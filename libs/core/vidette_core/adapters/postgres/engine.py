@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from vidette_core.ports.errors import PortError, Unavailable
+from vidette_core.ports.errors import DatabaseUnavailable, PortError
 from vidette_core.settings import DatabaseSettings
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError)
@@ -48,21 +48,21 @@ class Database:
         """A session in one transaction, committed at the end of the block and rolled back by an exception.
 
         Raises:
-            Unavailable: PostgreSQL does not answer, is going down, or has no connection to spare.
+            DatabaseUnavailable: PostgreSQL does not answer, is going down, or has no connection to spare.
             PortError: any other trouble with a statement.
         """
         try:
             async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except (TimeoutError, PoolTimeoutError, OSError) as error:
-            raise Unavailable("PostgreSQL does not answer") from error
+            raise DatabaseUnavailable("PostgreSQL does not answer") from error
         except DBAPIError as error:
             raise _translated(error) from error
         except SQLAlchemyError as error:
             raise PortError(f"a statement failed: {type(error).__name__}") from error
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when PostgreSQL does not answer."""
+        """Raises `DatabaseUnavailable` when PostgreSQL does not answer."""
         async with self.transaction() as session:
             await session.execute(text("SELECT 1"))
 
@@ -78,7 +78,7 @@ def changed(result: Result[Any]) -> bool:
 def _translated(error: DBAPIError) -> PortError:
     driver = getattr(error.orig, "__cause__", None) or error.orig
     if error.connection_invalidated or isinstance(driver, (OSError, asyncio.TimeoutError, *_LOST)):
-        return Unavailable("PostgreSQL does not answer")
+        return DatabaseUnavailable("PostgreSQL does not answer")
     if isinstance(driver, asyncpg.InterfaceError):
-        return Unavailable("the connection to PostgreSQL was lost")
+        return DatabaseUnavailable("the connection to PostgreSQL was lost")
     return PortError(f"PostgreSQL refused a statement: {type(driver).__name__}")

@@ -114,7 +114,7 @@ class Schedule:
             & col(SegmentRow.holder).in_(pods)
             & select(col(JobRow.id)).where(col(JobRow.id) == job_id, col(JobRow.attempt) == attempt).exists()
         )
-        return await self._change(update(SegmentRow).where(condition).values(holder=None, lease_until=None))
+        return await self._change(update(SegmentRow).where(condition).values(holder=None, lease_until=func.now()))
 
     async def fail(self, job_id: UUID, attempt: int, problem: Problem) -> bool:
         """`running` → `failed`, and no worker writes any more."""
@@ -123,31 +123,30 @@ class Schedule:
         )
         return await self._change(statement)
 
-    async def finish(self, job_id: UUID, judge: Callable[[Tally], Problem | None]) -> Imbalance | bool:
-        """`running` → `completed`, or `failed` by the judge's problem, if the ledger balances; under a lock on the row.
+    async def finish(self, job_id: UUID, judge: Callable[[Tally | Imbalance], Problem | None]) -> str | None:
+        """`running` → `completed`, or `failed` by the judge's problem; the ledger is read under a lock on the row.
 
-        Returns False when the job is not running any more, and the imbalance when there is one: then nothing is changed.
+        Returns the outcome (`completed` or the problem's code), or None when the job is not running any more.
         """
         async with self._database.transaction() as session:
             job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
             if job is None or job.state is not JobState.RUNNING:
-                return False
+                return None
             balance = await _balance(session, job_id)
-            if isinstance(balance, Imbalance):
-                return balance
             problem = judge(balance)
             values: dict[str, object] = {
                 "state": JobState.FAILED if problem else JobState.COMPLETED,
                 "progress": job.progress if problem else 1.0,
                 "error_code": problem.code if problem else None,
                 "error_message": problem.message if problem else None,
-                "frames_ok": balance.ok,
-                "frames_decode_error": balance.decode_error,
-                "frames_model_error": balance.model_error,
                 "finished_at": func.now(),
             }
+            if isinstance(balance, Tally):
+                values["frames_ok"] = balance.ok
+                values["frames_decode_error"] = balance.decode_error
+                values["frames_model_error"] = balance.model_error
             await session.execute(_running(job_id, job.attempt).values(**values))
-        return True
+        return problem.code.value if problem else JobState.COMPLETED.value
 
     async def _change(self, statement: Update) -> bool:
         async with self._database.transaction() as session:

@@ -21,7 +21,19 @@ from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import Fence, JobState, JobWarning, SegmentState
 from vidette_core.domain.planning import Plan, progress_of
-from vidette_core.ports.errors import Conflict, NotFound
+from vidette_core.domain.sampling import Sampling
+from vidette_core.ports.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a job pinned at submit, as its workers need it."""
+
+    source_key: str
+    container: str
+    pipeline_digest: str
+    sampling: Sampling
+    chunk_frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,7 @@ class Claimed:
     next_sample: int
     planned: bool
     lease_s: float
-    job: JobRow
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,7 @@ class Segments:
             segment.lease_until = await self._lease_end(session)
             fence = Fence(job_id, segment.index, segment.epoch)
             planned = job.expected_samples is not None
-            return Claimed(fence, segment.next_sample, planned, self._lease.total_seconds(), job)
+            return Claimed(fence, segment.next_sample, planned, self._lease.total_seconds(), _terms(job))
 
     async def post_plan(self, fence: Fence, plan: Plan) -> None:
         """Store what the first pod planned. The same plan again is fine. Raises `Conflict`."""
@@ -90,11 +102,11 @@ class Segments:
             segment.lease_until = await self._lease_end(session)
             await _raise_progress(session, fence.job_id, samples)
 
-    async def chunk_frames(self, fence: Fence) -> int:
-        """The job's chunk size, for a holder in force. Raises `Conflict`."""
+    async def terms(self, fence: Fence) -> Terms:
+        """What the job pinned, for a holder in force. Raises `Conflict`."""
         async with self._database.transaction() as session:
             await _held(session, fence, lock=False)
-            return await _chunk_frames(session, fence.job_id)
+            return await _terms_of(session, fence.job_id)
 
     async def commit(self, fence: Fence, claim: ChunkClaim) -> int:
         """Make an uploaded chunk a result, and return the next sample expected.
@@ -103,7 +115,7 @@ class Segments:
         """
         async with self._database.transaction() as session:
             segment = await _held(session, fence)
-            chunk_frames = await _chunk_frames(session, fence.job_id)
+            chunk_frames = (await _terms_of(session, fence.job_id)).chunk_frames
             row = _chunk_row(fence, claim, chunk_frames)
             known = await session.get(ChunkRow, (fence.job_id, claim.first_sample))
             if known is not None:
@@ -141,14 +153,6 @@ class Segments:
         async with self._database.transaction() as session:
             segment = await _held(session, fence)
             segment.error_code, segment.error_message = problem.code, problem.message
-
-    async def source(self, fence: Fence) -> str:
-        """The key of the video, for a holder in force. Raises `Conflict`."""
-        async with self._database.transaction() as session:
-            await _held(session, fence, lock=False)
-            job = await session.get(JobRow, fence.job_id)
-            assert job is not None, "the segment's foreign key"
-            return job.source_key
 
     async def _lease_end(self, session: AsyncSession) -> datetime:
         end = await session.execute(select(func.now() + self._lease))
@@ -198,12 +202,18 @@ def _open(job_id: UUID) -> Select[int]:
     return select(func.count()).select_from(SegmentRow).where(condition)
 
 
-async def _chunk_frames(session: AsyncSession, job_id: UUID) -> int:
-    frames = await session.execute(select(col(JobRow.chunk_frames)).where(col(JobRow.id) == job_id))
-    value = frames.scalar_one_or_none()
-    if value is None:
-        raise NotFound(f"no job {job_id}")
-    return value
+async def _terms_of(session: AsyncSession, job_id: UUID) -> Terms:
+    job = await session.get(JobRow, job_id)
+    assert job is not None, "the segment's foreign key"
+    return _terms(job)
+
+
+def _terms(job: JobRow) -> Terms:
+    assert job.pipeline_digest is not None, "the job was submitted"
+    assert job.frame_stride is not None, "the job was submitted"
+    assert job.chunk_frames is not None, "the job was submitted"
+    sampling = Sampling(job.frame_stride, job.max_frames)
+    return Terms(job.source_key, job.container, job.pipeline_digest, sampling, job.chunk_frames)
 
 
 async def _raise_progress(session: AsyncSession, job_id: UUID, samples: int) -> None:
