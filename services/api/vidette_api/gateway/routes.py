@@ -1,0 +1,151 @@
+"""The workers' routes. Bodies are in `vidette_core.domain.worker_api`; tokens decide who may call what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from vidette_core.adapters.postgres.segments import Busy, Claimed, Over
+from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
+from vidette_core.domain.errors import ErrorCode, Problem
+from vidette_core.domain.jobs import Fence, JobWarning, Tally
+from vidette_core.domain.planning import MediaFacts, plan_segments
+from vidette_core.domain.worker_api import (
+    ChunkMessage,
+    ClaimAnswer,
+    ClaimBusy,
+    ClaimOver,
+    ClaimRequest,
+    CommitAnswer,
+    FinishRequest,
+    PlanRequest,
+    PresignedUrl,
+    RenewRequest,
+    ReportRequest,
+    SegmentClaim,
+)
+from vidette_core.ports.errors import Conflict, Rejected
+from vidette_core.telemetry.logs import job_in_logs
+from vidette_core.telemetry.metrics import CHUNKS_COMMITTED, CLAIMS, FRAMES_COMMITTED
+
+from vidette_api.wiring import Services
+
+BUSY_RETRY_S = 2.0
+router = APIRouter(prefix="/v1")
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _bearer(authorization: Annotated[str, Header()]) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Rejected("a bearer token is needed")
+    return token
+
+
+Wired = Annotated[Services, Depends(_services)]
+Token = Annotated[str, Depends(_bearer)]
+
+
+def _fence(services: Wired, token: Token) -> Fence:
+    return services.tokens.read_session_token(token)
+
+
+Held = Annotated[Fence, Depends(_fence)]
+
+
+@router.post("/claim")
+async def claim(request: ClaimRequest, services: Wired, token: Token) -> ClaimAnswer:
+    job_id, attempt = services.tokens.read_job_token(token)
+    with job_in_logs(job_id, pod=request.pod):
+        claimed = await services.segments.claim(job_id, attempt, request.pod)
+        CLAIMS.labels(type(claimed).__name__.lower()).inc()
+        match claimed:
+            case Claimed():
+                return ClaimAnswer(answer=await _segment_claim(services, claimed))
+            case Busy():
+                await services.wakeup.wake(job_id)
+                return ClaimAnswer(answer=ClaimBusy(retry_after_s=BUSY_RETRY_S))
+            case Over():
+                return ClaimAnswer(answer=ClaimOver())
+
+
+@router.get("/source")
+async def source(services: Wired, fence: Held) -> PresignedUrl:
+    terms = await services.segments.terms(fence)
+    return PresignedUrl(url=services.store.presign_get(terms.source_key), life_s=services.store.url_life_s)
+
+
+@router.post("/plan", status_code=204)
+async def plan(request: PlanRequest, services: Wired, fence: Held) -> None:
+    media = MediaFacts(request.width, request.height, request.frames, request.duration_ms)
+    terms = await services.segments.terms(fence)
+    await services.segments.post_plan(fence, plan_segments(media, terms.sampling))
+
+
+@router.post("/renew", status_code=204)
+async def renew(request: RenewRequest, services: Wired, fence: Held) -> None:
+    await services.segments.renew(fence, request.samples)
+
+
+@router.post("/chunks/upload")
+async def upload(message: ChunkMessage, services: Wired, fence: Held) -> PresignedUrl:
+    key = await _key(services, fence, message)
+    return PresignedUrl(url=services.store.presign_put(key, message.bytes), life_s=services.store.url_life_s)
+
+
+@router.post("/chunks")
+async def commit(message: ChunkMessage, services: Wired, fence: Held) -> CommitAnswer:
+    if await services.store.size(await _key(services, fence, message)) != message.bytes:
+        raise Conflict("the object in the store has another size than the chunk committed")
+    next_sample = await services.segments.commit(fence, _chunk_claim(message))
+    CHUNKS_COMMITTED.inc()
+    for end in ("ok", "decode_error", "model_error"):
+        FRAMES_COMMITTED.labels(end).inc(getattr(message, end))
+    return CommitAnswer(next_sample=next_sample)
+
+
+@router.post("/finish", status_code=204)
+async def finish(request: FinishRequest, services: Wired, fence: Held) -> None:
+    warnings = tuple(JobWarning(warning.code, warning.message) for warning in request.warnings)
+    await services.segments.finish(fence, request.end_sample, warnings)
+    await services.wakeup.wake(fence.job_id)
+
+
+@router.post("/report", status_code=204)
+async def report(request: ReportRequest, services: Wired, fence: Held) -> None:
+    await services.segments.report(fence, Problem(ErrorCode(request.code.value), request.message))
+    await services.wakeup.wake(fence.job_id)
+
+
+def _chunk_claim(message: ChunkMessage) -> ChunkClaim:
+    tally = Tally(message.ok, message.decode_error, message.model_error)
+    return ChunkClaim(message.first_sample, tally, message.bytes, message.sha256)
+
+
+async def _key(services: Services, fence: Fence, message: ChunkMessage) -> str:
+    chunk_frames, claim = (await services.segments.terms(fence)).chunk_frames, _chunk_claim(message)
+    if not is_on_boundary(claim, chunk_frames):
+        raise Conflict(f"chunks begin at multiples of {chunk_frames} and are no longer than that")
+    return chunk_key(fence, claim, chunk_frames)
+
+
+async def _segment_claim(services: Services, claimed: Claimed) -> SegmentClaim:
+    terms, fence = claimed.terms, claimed.fence
+    return SegmentClaim(
+        session_token=services.tokens.session_token(fence),
+        job_id=fence.job_id,
+        segment=fence.segment,
+        epoch=fence.epoch,
+        next_sample=claimed.next_sample,
+        planned=claimed.planned,
+        lease_s=claimed.lease_s,
+        frame_stride=terms.sampling.stride,
+        max_frames=terms.sampling.max_frames,
+        chunk_frames=terms.chunk_frames,
+        container=terms.container,
+        pipeline=await services.reader.pipeline(terms.pipeline_digest),
+    )

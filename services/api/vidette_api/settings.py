@@ -1,0 +1,66 @@
+"""Settings of the api, read from `VIDETTE_<NAME>`; those it shares with other services are in `vidette_core.settings`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from vidette_core.settings import Port, Seconds
+
+MIB = 2**20
+
+
+class ListenSettings(BaseSettings):
+    """Where the two apps listen."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    http_host: str = "0.0.0.0"
+    http_port: Port = 8000
+    """The public app: what an ingress points to."""
+    gateway_host: str = "0.0.0.0"
+    gateway_port: Port = 8001
+    """The workers' app, with the metrics: reachable from inside the cluster only."""
+
+
+class UploadSettings(BaseSettings):
+    """Limits of `POST /video/submit`. Memory: about 3 parts for each upload at once."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_UPLOAD_", frozen=True)
+
+    max_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * MIB
+    """Bytes of one video. An hour of 4K at 30 Mbit/s is 14 GiB."""
+    max_at_once: Annotated[int, Field(ge=1)] = 8
+    """Uploads this process takes at once; more get 503 with Retry-After."""
+    timeout_s: Seconds = 3600.0
+    """From the first byte to the last. Also what an upload that crawls is ended by."""
+    idle_timeout_s: Seconds = 60.0
+    """Between two pieces of the body. A client that is silent for longer has gone."""
+    part_bytes: Annotated[int, Field(ge=5 * MIB)] = 8 * MIB
+    """Size of a multipart part (S3 asks for at least 5 MiB); grows when a declared length needs more than 10,000 parts."""
+    heartbeat_s: Seconds = 15.0
+    """How often an upload under way says so in its row. The controller takes it for dead after many missed beats."""
+    drain_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+    drain_s: Seconds = 10.0
+    """How much, and for how long, of a refused body is read and dropped, so that the client reads the answer and no reset."""
+
+
+class AnalysisSettings(BaseSettings):
+    """What is pinned to a job at submit."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    chunk_frames: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Sampled frames in a chunk: what a lost worker costs at most, against how well a chunk compresses."""
+
+
+class LeaseSettings(BaseSettings):
+    """How workers hold segments."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    lease_s: Seconds = 30.0
+    """A worker renews three times within it; a worker that is silent for longer may be replaced."""
+    max_stalled_claims: Annotated[int, Field(ge=1)] = 12
+    """Claims of one segment without a chunk committed between them, after which the job fails. Above a few lost nodes."""

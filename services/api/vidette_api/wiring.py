@@ -1,0 +1,63 @@
+"""What both apps stand on, made once for a process and closed in the reverse order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from vidette_core.adapters.nats import NatsWakeup
+from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.reading import JobReader
+from vidette_core.adapters.postgres.segments import Segments
+from vidette_core.adapters.postgres.submissions import Submissions
+from vidette_core.adapters.s3 import S3BlobStore
+from vidette_core.domain.pipelines import Catalog
+from vidette_core.ports.blobs import BlobStore
+from vidette_core.ports.wakeup import Wakeup
+from vidette_core.settings import CatalogSettings, DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
+from vidette_core.tokens import Tokens
+
+from vidette_api.settings import AnalysisSettings, LeaseSettings, UploadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The ports and settings that routes use."""
+
+    database: Database
+    store: BlobStore
+    wakeup: Wakeup
+    catalog: Catalog
+    tokens: Tokens
+    submissions: Submissions
+    reader: JobReader
+    segments: Segments
+    uploads: UploadSettings
+    analysis: AnalysisSettings
+
+
+@asynccontextmanager
+async def services_from_environment() -> AsyncIterator[Services]:
+    """Connect lazily: nothing here waits for a server, so that the api starts while they are away and says so."""
+    database = Database(DatabaseSettings())
+    store = S3BlobStore(StoreSettings())
+    wakeup = NatsWakeup(WakeupSettings())
+    lease = LeaseSettings()
+    try:
+        yield Services(
+            database=database,
+            store=store,
+            wakeup=wakeup,
+            catalog=Catalog.model_validate_json(CatalogSettings().file.read_bytes()),
+            tokens=Tokens(TokenSettings()),
+            submissions=Submissions(database),
+            reader=JobReader(database),
+            segments=Segments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
+            uploads=UploadSettings(),
+            analysis=AnalysisSettings(),
+        )
+    finally:
+        await wakeup.close()
+        store.close()
+        await database.close()
