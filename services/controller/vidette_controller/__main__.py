@@ -1,0 +1,64 @@
+"""`python -m vidette_controller`: the loop, the sweeper and the operations endpoint, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+
+from starlette.applications import Starlette
+from vidette_core.adapters.nats import NatsWakeup
+from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.schedule import Schedule
+from vidette_core.adapters.postgres.sweeping import Sweeping
+from vidette_core.adapters.process_launcher import ProcessLauncher
+from vidette_core.adapters.s3 import S3BlobStore
+from vidette_core.ports.launcher import Launcher
+from vidette_core.serving import Server, server
+from vidette_core.settings import DatabaseSettings, LogSettings, StoreSettings, TokenSettings, WakeupSettings
+from vidette_core.telemetry.logs import configure_logs
+from vidette_core.telemetry.operations import health_routes, metrics_route
+from vidette_core.tokens import Tokens
+
+from vidette_controller.apply import Applier
+from vidette_controller.launch import Template
+from vidette_controller.loop import Controller
+from vidette_controller.settings import ControllerSettings, LaunchSettings, OperationsSettings, SweepSettings
+from vidette_controller.sweep import Sweeper
+
+
+def _operations(database: Database, launcher: Launcher) -> Server:
+    async def can_list() -> None:
+        await launcher.list()
+
+    checks = {"database": database.ping, "launcher": can_list}
+    settings = OperationsSettings()
+    app = Starlette(routes=[*health_routes(checks), metrics_route()])
+    return server(app, settings.host, settings.port)
+
+
+async def main() -> None:
+    configure_logs(LogSettings(), "controller")
+    settings, launch = ControllerSettings(), LaunchSettings()
+    database, store = Database(DatabaseSettings()), S3BlobStore(StoreSettings())
+    wakeup, launcher = NatsWakeup(WakeupSettings()), ProcessLauncher(launch.jobs_socket)
+    schedule = Schedule(database)
+    template = Template(launch.gateway_url, launch.triton_url)
+    applier = Applier(schedule, launcher, Tokens(TokenSettings()), template, settings.tolerated_error_share)
+    controller = Controller(schedule, launcher, wakeup, applier, template, settings)
+    sweeper = Sweeper(Sweeping(database), store, SweepSettings())
+    work = asyncio.gather(controller.run(), sweeper.run(), _operations(database, launcher).serve())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        with suppress(asyncio.CancelledError):
+            await work
+    finally:
+        await launcher.close()
+        await wakeup.close()
+        store.close()
+        await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

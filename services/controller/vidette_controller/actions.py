@@ -1,0 +1,65 @@
+"""What the planner may decide. Each action names what it saw, so that applying it is a compare-and-set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from vidette_core.domain.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Launch the attempt; its name may be taken by an earlier try of this very action."""
+
+    job_id: UUID
+    attempt: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """The attempt cannot go on: fence it, and let the next one go on at the ledger's end."""
+
+    job_id: UUID
+    attempt: int
+    name: str
+    reason: str
+    expect_missing: bool = False
+    """Only when a live look confirms that the launched job is not there: a list may be old."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSegments:
+    """These pods have ended: what they hold can be claimed at once."""
+
+    job_id: UUID
+    attempt: int
+    pods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishJob:
+    """All segments are done: reconcile the ledger and end the job."""
+
+    job_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class FailJob:
+    job_id: UUID
+    attempt: int
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """No running job wants this launched job (any more)."""
+
+    name: str
+    uid: str
+    job_id: UUID
+    attempt: int
+
+
+Action = CreateJob | NextAttempt | ReleaseSegments | FinishJob | FailJob | DeleteJob

@@ -1,0 +1,112 @@
+"""Carry out what was planned, each action fenced: it changes nothing when the world has moved on since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from vidette_core.adapters.postgres.schedule import Schedule
+from vidette_core.domain.ledger import verdict
+from vidette_core.ports.errors import Conflict, NotFound
+from vidette_core.ports.launcher import Launcher
+from vidette_core.telemetry.logs import job_in_logs
+from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
+from vidette_core.tokens import Tokens
+
+from vidette_controller.actions import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    FailJob,
+    FinishJob,
+    NextAttempt,
+    ReleaseSegments,
+)
+from vidette_controller.launch import Template, launch_of, spec_of
+
+_log = structlog.get_logger(__name__)
+
+
+class Applier:
+    def __init__(
+        self,
+        schedule: Schedule,
+        launcher: Launcher,
+        tokens: Tokens,
+        template: Template,
+        tolerated_error_share: float,
+    ) -> None:
+        self._schedule = schedule
+        self._launcher = launcher
+        self._tokens = tokens
+        self._template = template
+        self._tolerated_error_share = tolerated_error_share
+
+    async def apply(self, actions: Sequence[Action]) -> None:
+        """Raises `Unavailable` at the first action that cannot be carried out; the next round plans the rest again."""
+        for action in actions:
+            with job_in_logs(action.job_id):
+                await self._apply(action)
+            ACTIONS.labels(type(action).__name__).inc()
+
+    async def _apply(self, action: Action) -> None:
+        match action:
+            case CreateJob():
+                await self._create(action)
+            case NextAttempt():
+                await self._next_attempt(action)
+            case ReleaseSegments():
+                await self._schedule.release(action.job_id, action.attempt, action.pods)
+                _log.info("pods ended, their segments are free", pods=action.pods)
+            case FinishJob():
+                await self._finish(action)
+            case FailJob():
+                await self._fail(action)
+            case DeleteJob():
+                await self._delete(action)
+
+    async def _create(self, action: CreateJob) -> None:
+        spec = spec_of(self._template, self._tokens, action.job_id, action.attempt)
+        try:
+            launched = await self._launcher.create(spec)
+        except Conflict:
+            # An earlier try, ours or another controller's, whose uid did not reach the row. A changed template after an
+            # upgrade is not a foreign job: job and attempt decide.
+            launched = await self._launcher.get(action.name)
+            if (launched.job_id, launched.attempt) != (action.job_id, action.attempt):
+                _log.error("the name is taken by a job that is not ours", name=action.name)
+                return
+        if await self._schedule.record_uid(action.job_id, action.attempt, launched.uid):
+            _log.info("launched", name=launched.name, uid=launched.uid)
+
+    async def _next_attempt(self, action: NextAttempt) -> None:
+        if action.expect_missing and await self._is_there(action.name):
+            return
+        launch = launch_of(self._template, action.job_id, action.attempt + 1)
+        if await self._schedule.next_attempt(action.job_id, action.attempt, launch):
+            _log.warning("the attempt is replaced", reason=action.reason, attempt=action.attempt)
+
+    async def _is_there(self, name: str) -> bool:
+        try:
+            await self._launcher.get(name)
+        except NotFound:
+            return False
+        return True
+
+    async def _finish(self, action: FinishJob) -> None:
+        share = self._tolerated_error_share
+        outcome = await self._schedule.finish(action.job_id, lambda balance: verdict(balance, share))
+        if outcome is not None:
+            JOBS_ENDED.labels(outcome).inc()
+            _log.info("the job ended", outcome=outcome)
+
+    async def _fail(self, action: FailJob) -> None:
+        if await self._schedule.fail(action.job_id, action.attempt, action.problem):
+            JOBS_ENDED.labels(action.problem.code.value).inc()
+            _log.warning("the job failed", code=action.problem.code.value, message=action.problem.message)
+
+    async def _delete(self, action: DeleteJob) -> None:
+        try:
+            await self._launcher.delete(action.name, action.uid)
+        except Conflict:
+            _log.info("the name belongs to a newer launched job", name=action.name)

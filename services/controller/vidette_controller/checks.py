@@ -1,0 +1,161 @@
+"""One running job and its launched job in; at most one action out. An ordered list of named pure checks.
+
+The first check that has an opinion decides. The order is the policy: what a worker reported and what is already committed
+comes before what the launcher says, because PostgreSQL is the truth and the launcher only explains.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from vidette_core.domain.errors import ErrorCode, Problem
+from vidette_core.domain.schedule import RunningJob
+from vidette_core.ports.launcher import LaunchedJob, LaunchPhase
+
+from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
+
+CRASHES = {128 + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
+"""Exit codes of a decoder that died of its input. SIGKILL is not among them: it is the machine's doing, not the video's."""
+POISON_DEATHS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The controller's settings that decisions depend on."""
+
+    max_attempts: int
+    max_stalled_claims: int
+    stalled_lease: timedelta
+    deadline: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One running job, what is launched under its name (None: not in the list), the database's time, and the policy."""
+
+    job: RunningJob
+    launched: LaunchedJob | None
+    now: datetime
+    policy: Policy
+
+
+Check = Callable[[Case], Action | None]
+
+
+def reported_problem(case: Case) -> Action | None:
+    """A worker said, with its fence in force, that the job cannot succeed."""
+    problem = next((segment.problem for segment in case.job.segments if segment.problem is not None), None)
+    return _fail(case, problem) if problem is not None else None
+
+
+def all_done(case: Case) -> Action | None:
+    """Every segment is committed to its end; the ledger has the last word."""
+    segments = case.job.segments
+    return FinishJob(case.job.id) if segments and all(segment.done for segment in segments) else None
+
+
+def poison(case: Case) -> Action | None:
+    """Two pods died of a crash after claiming the same frames, and nothing was committed between."""
+    crashed = {pod.name for pod in case.launched.pods if pod.exit_code in CRASHES} if case.launched else set()
+    for segment in case.job.segments:
+        if len(crashed.intersection(segment.stalled_claims)) >= POISON_DEATHS:
+            message = "Decoding the video crashed the decoder more than once. The file is damaged or made to do harm."
+            return _fail(case, Problem(ErrorCode.INVALID_VIDEO, message))
+    return None
+
+
+def no_progress(case: Case) -> Action | None:
+    """Pods claim the same frames again and again."""
+    limit = case.policy.max_stalled_claims
+    for segment in case.job.segments:
+        exhausted = len(segment.stalled_claims) >= limit and not _is_held(case, segment.holder)
+        if exhausted and not segment.done:
+            message = f"{limit} workers in a row ended without a result. Their logs, found by the job's id, say why."
+            return _fail(case, Problem(ErrorCode.NO_PROGRESS, message))
+    return None
+
+
+def deadline(case: Case) -> Action | None:
+    if case.now - case.job.started_at <= case.policy.deadline:
+        return None
+    hours = case.policy.deadline.total_seconds() / 3600
+    message = f"The job ran longer than the {hours:g} h allowed. Send a shorter video or a larger frame_stride."
+    return _fail(case, Problem(ErrorCode.DEADLINE_EXCEEDED, message))
+
+
+def not_launched(case: Case) -> Action | None:
+    """The row wants a launched job: create it, or, when it was there and is gone, go on with the next attempt."""
+    if case.launched is not None:
+        return None
+    if case.job.launch_uid is None:
+        return CreateJob(case.job.id, case.job.attempt, case.job.launch_name)
+    return _replace(case, "the launched job is gone", expect_missing=True)
+
+
+def launched_ended(case: Case) -> Action | None:
+    """The launcher gave up, or thinks that all is done where the ledger does not."""
+    assert case.launched is not None, "not_launched comes first"
+    match case.launched.phase:
+        case LaunchPhase.FAILED:
+            return _replace(case, "the launched job failed")
+        case LaunchPhase.SUCCEEDED:
+            return _replace(case, "the launched job ended before the last frame")
+        case _:
+            return None
+
+
+def ended_holders(case: Case) -> Action | None:
+    """A pod that has ended cannot go on with what it holds."""
+    assert case.launched is not None, "not_launched comes first"
+    ended = {pod.name for pod in case.launched.pods if pod.exit_code is not None}
+    holders = {segment.holder for segment in case.job.segments if segment.holder is not None and not segment.done}
+    gone = tuple(sorted(ended & holders))
+    return ReleaseSegments(case.job.id, case.job.attempt, gone) if gone else None
+
+
+def stalled_lease(case: Case) -> Action | None:
+    """Nobody has renewed or claimed a segment for long: whatever runs does not work."""
+    for segment in case.job.segments:
+        since = segment.lease_until or case.job.started_at
+        if not segment.done and case.now - since > case.policy.stalled_lease:
+            return _replace(case, "nobody has worked on it for too long")
+    return None
+
+
+CHECKS: tuple[Check, ...] = (
+    reported_problem,
+    all_done,
+    poison,
+    no_progress,
+    deadline,
+    not_launched,
+    launched_ended,
+    ended_holders,
+    stalled_lease,
+)
+
+
+def decide(case: Case) -> Action | None:
+    """The first opinion in the order of CHECKS."""
+    return next((action for check in CHECKS if (action := check(case)) is not None), None)
+
+
+def _fail(case: Case, problem: Problem) -> FailJob:
+    return FailJob(case.job.id, case.job.attempt, problem)
+
+
+def _replace(case: Case, reason: str, *, expect_missing: bool = False) -> Action:
+    if case.job.attempt < case.policy.max_attempts:
+        return NextAttempt(case.job.id, case.job.attempt, case.job.launch_name, reason, expect_missing)
+    message = f"The job was started {case.job.attempt} times and never came to its end; last, {reason}."
+    return _fail(case, Problem(ErrorCode.INTERNAL, message))
+
+
+def _is_held(case: Case, holder: str | None) -> bool:
+    """Whether the last claimant may still be at work: then it gets its chance to commit."""
+    if holder is None or case.launched is None:
+        return False
+    return any(pod.name == holder and pod.exit_code is None for pod in case.launched.pods)

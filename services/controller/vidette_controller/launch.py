@@ -1,0 +1,42 @@
+"""From a job's attempt to the launch spec of its workers: a name, an environment, and the hash of what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from uuid import UUID
+
+from vidette_core.adapters.postgres.schedule import Launch
+from vidette_core.ports.launcher import LaunchSpec
+from vidette_core.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What every worker of this installation is told."""
+
+    gateway_url: str
+    triton_url: str
+
+    @property
+    def hash(self) -> str:
+        """Tells launched jobs of an older template apart; a job keeps the hash it was launched with."""
+        canonical = json.dumps([self.gateway_url, self.triton_url])
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def launch_of(template: Template, job_id: UUID, attempt: int) -> Launch:
+    """Deterministic, so that several controllers mean the same launched job."""
+    return Launch(name=f"vidette-{job_id}-a{attempt}", spec_hash=template.hash)
+
+
+def spec_of(template: Template, tokens: Tokens, job_id: UUID, attempt: int) -> LaunchSpec:
+    launch = launch_of(template, job_id, attempt)
+    env = {
+        "VIDETTE_JOB_ID": str(job_id),
+        "VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt),
+        "VIDETTE_GATEWAY_URL": template.gateway_url,
+        "VIDETTE_TRITON_URL": template.triton_url,
+    }
+    return LaunchSpec(launch.name, job_id, attempt, launch.spec_hash, env)

@@ -1,0 +1,98 @@
+"""The thin loop: gather, plan, apply; woken by NATS, by the launcher, or by its own sweep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import structlog
+from vidette_core.adapters.postgres.schedule import Caps, Schedule
+from vidette_core.ports.errors import PortError
+from vidette_core.ports.launcher import Launcher
+from vidette_core.ports.wakeup import Wakeup
+from vidette_core.telemetry.metrics import JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
+
+from vidette_controller.actions import DeleteJob
+from vidette_controller.apply import Applier
+from vidette_controller.checks import Policy
+from vidette_controller.launch import Template, launch_of
+from vidette_controller.plan import plan
+from vidette_controller.settings import ControllerSettings
+
+MIN_PAUSE_S = 0.1
+"""Between two rounds: many wake-ups at once become one round."""
+RETRY_S = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class Controller:
+    """Correct with any number of them running; one more only doubles the looking."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        launcher: Launcher,
+        wakeup: Wakeup,
+        applier: Applier,
+        template: Template,
+        settings: ControllerSettings,
+    ) -> None:
+        self._schedule = schedule
+        self._launcher = launcher
+        self._wakeup = wakeup
+        self._applier = applier
+        self._template = template
+        self._settings = settings
+        self._caps = Caps(settings.max_running, settings.max_running_per_tenant)
+        self._policy = Policy(
+            max_attempts=settings.max_attempts,
+            max_stalled_claims=settings.max_stalled_claims,
+            stalled_lease=timedelta(seconds=settings.stalled_lease_s),
+            deadline=timedelta(seconds=settings.deadline_s),
+        )
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(self._wakeup.wakes()))
+            tasks.create_task(self._listen(self._launcher.changes()))
+            while True:
+                self._woken.clear()
+                wait = self._settings.sweep_s
+                try:
+                    if await self.tick():
+                        wait = MIN_PAUSE_S
+                except PortError as error:
+                    TICKS_FAILED.inc()
+                    _log.warning("this round was cut short; the next one goes on", error=str(error))
+                    wait = RETRY_S
+                await self._pause(wait)
+
+    async def tick(self) -> bool:
+        """One round. True when something was done, so that another look is due. Raises `PortError`."""
+        with TICK_SECONDS.time():
+            claimed = await self._schedule.claim(
+                self._caps, lambda job_id, attempt: launch_of(self._template, job_id, attempt)
+            )
+            # Launched jobs before rows; `plan` says why.
+            launched = await self._launcher.list()
+            snapshot = await self._schedule.snapshot()
+            JOBS_RUNNING.set(len(snapshot.jobs))
+            actions = plan(snapshot, launched, self._policy)
+            await self._applier.apply(actions)
+        # A deleted job may be listed until its pods have ended: looking again at once would only ask again.
+        return bool(claimed) or any(not isinstance(action, DeleteJob) for action in actions)
+
+    async def _listen(self, signals: AsyncIterator[None]) -> None:
+        async for _ in signals:
+            self._woken.set()
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(MIN_PAUSE_S)
+        try:
+            async with asyncio.timeout(max(0.0, seconds - MIN_PAUSE_S)):
+                await self._woken.wait()
+        except TimeoutError:
+            return

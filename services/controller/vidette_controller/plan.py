@@ -1,0 +1,26 @@
+"""The planner: a snapshot of rows and launched jobs in, actions out. Pure, so that every rule of it can be tried by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vidette_core.domain.schedule import Snapshot
+from vidette_core.ports.launcher import LaunchedJob
+
+from vidette_controller.actions import Action, DeleteJob
+from vidette_controller.checks import Case, Policy, decide
+
+
+def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob], policy: Policy) -> list[Action]:
+    """At most one action for each running job, and one for each launched job that no running job wants.
+
+    `launched` must be older than `snapshot` (list first, then read the rows): then a launched job without a running row is
+    really unwanted, since rows are claimed before anything is launched for them.
+    """
+    by_name = {job.name: job for job in launched}
+    cases = (Case(job, by_name.get(job.launch_name), snapshot.now, policy) for job in snapshot.jobs)
+    actions = [action for case in cases if (action := decide(case)) is not None]
+    wanted = {job.launch_name for job in snapshot.jobs}
+    unwanted = (job for job in launched if job.name not in wanted)
+    actions.extend(DeleteJob(job.name, job.uid, job.job_id, job.attempt) for job in unwanted)
+    return actions
