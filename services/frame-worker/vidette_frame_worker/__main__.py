@@ -1,0 +1,50 @@
+"""`python -m vidette_frame_worker`: one pod of one job. Exit codes are `vidette_core.domain.worker_api.WorkerExit`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import structlog
+from prometheus_client import start_http_server
+from vidette_core.adapters.triton import TritonInference
+from vidette_core.domain.worker_api import WorkerExit
+from vidette_core.settings import LogSettings
+from vidette_core.telemetry.logs import configure_logs
+from vidette_core.telemetry.metrics import REGISTRY
+
+from vidette_frame_worker.gateway import Gateway
+from vidette_frame_worker.settings import LimitSettings, WorkerSettings
+from vidette_frame_worker.video import Limits
+from vidette_frame_worker.worker import Worker
+
+_log = structlog.get_logger(__name__)
+
+
+def _on_sigterm(_: int, __: FrameType | None) -> None:
+    """End at once: what is committed is safe, and what is not would not get done within any grace period."""
+    _log.info("SIGTERM: another worker goes on from the last committed chunk")
+    sys.stderr.flush()
+    os._exit(WorkerExit.TERMINATED)
+
+
+def main() -> WorkerExit:
+    settings, limits = WorkerSettings(), LimitSettings()
+    configure_logs(LogSettings(), "frame-worker", job_id=str(settings.job_id), pod=settings.pod_name)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    if settings.metrics_port is not None:
+        server, _ = start_http_server(settings.metrics_port, settings.metrics_host, REGISTRY)
+        _log.info("metrics", port=server.server_port)
+    gateway = Gateway(settings.gateway_url, settings.job_token.get_secret_value(), settings.patience_s)
+    with TritonInference(settings.triton_url, settings.inference_timeout_s) as inference:
+        worker = Worker(gateway, inference, settings, Limits(limits.pixels, limits.frames, limits.duration_s))
+        return worker.run()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # Threads that still wait for a server that is away must not hold up the end.
+    os._exit(code)

@@ -1,0 +1,49 @@
+"""Objects of one frame: letterbox, one request, boxes in the frame's own pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from vidette_core.domain.pipelines import Detector
+from vidette_core.domain.results import MAX_DETECTIONS, Detection
+from vidette_core.ports.errors import Rejected
+from vidette_core.ports.inference import Inference
+
+from vidette_frame_worker.letterbox import letterbox
+
+DECIMALS = 2
+"""Of a pixel. Finer than any detector is right, and it keeps chunks small."""
+
+
+class ObjectDetector:
+    """As thread-safe as `inference`."""
+
+    def __init__(self, detector: Detector, inference: Inference) -> None:
+        self._detector = detector
+        self._inference = inference
+
+    def detect(self, image: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """The objects of an RGB UINT8 [H,W,3] frame, best first.
+
+        Raises:
+            Unavailable, Rejected: what the models' server answered.
+        """
+        square, fitted = letterbox(image, self._detector.size, self._detector.letterbox)
+        outputs = ("boxes", "scores", "classes")
+        answer = self._inference.infer(self._detector.model, {"frames": square[None]}, outputs)
+        scores, classes = answer["scores"][0], answer["classes"][0]
+        kept = np.flatnonzero(scores >= self._detector.score_threshold)[:MAX_DETECTIONS]
+        boxes = fitted.to_frame(answer["boxes"][0][kept].astype(np.float32))
+        rows = zip(boxes.tolist(), scores[kept].tolist(), classes[kept].tolist(), strict=True)
+        return tuple(self._detection(*row) for row in rows)
+
+    def _detection(self, box: list[float], score: float, class_id: int) -> Detection:
+        if not 0 <= class_id < len(self._detector.labels):
+            raise Rejected(f"the detector answered class {class_id}, which has no label")
+        left, top, right, bottom = (round(value, DECIMALS) for value in box)
+        return Detection(
+            label=self._detector.labels[class_id],
+            class_id=class_id,
+            confidence=round(min(score, 1.0), 4),
+            bbox=(left, top, round(right - left, DECIMALS), round(bottom - top, DECIMALS)),
+        )

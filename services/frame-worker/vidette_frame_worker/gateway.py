@@ -1,0 +1,118 @@
+"""The worker's only way to the rest of Vidette: the gateway's HTTP API, and the presigned addresses that it gives out."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import httpx
+import structlog
+from pydantic import BaseModel, ValidationError
+from vidette_core.domain.worker_api import (
+    ChunkMessage,
+    ClaimAnswer,
+    ClaimRequest,
+    CommitAnswer,
+    FinishRequest,
+    PlanRequest,
+    PresignedUrl,
+    RenewRequest,
+    ReportRequest,
+    SegmentClaim,
+)
+from vidette_core.ports.errors import Conflict, Rejected, Unavailable
+
+from vidette_frame_worker.backoff import patiently
+
+Answer = TypeVar("Answer", bound=BaseModel)
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Thread-safe. Every call waits for a gateway that is away, for `patience_s`, and then raises `Unavailable`.
+
+    `Conflict` means that the fence is not in force any more: another worker has taken over, or the job is over.
+    """
+
+    def __init__(self, url: str, job_token: str, patience_s: float) -> None:
+        self._job_token = job_token
+        self.patience_s = patience_s
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT)
+
+    def claim(self, pod: str) -> ClaimAnswer:
+        return self.ask(ClaimAnswer, "POST", "/v1/claim", self._job_token, ClaimRequest(pod=pod))
+
+    def session(self, claim: SegmentClaim) -> Session:
+        return Session(self, claim)
+
+    def ask(self, answer: type[Answer], method: str, path: str, token: str, body: BaseModel | None = None) -> Answer:
+        try:
+            return answer.model_validate_json(self.send(method, path, token, body).content)
+        except ValidationError as error:
+            raise Rejected("the gateway's answer cannot be understood; are the versions the same?") from error
+
+    def send(self, method: str, path: str, token: str, body: BaseModel | None = None) -> httpx.Response:
+        def once() -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            content = body.model_dump_json() if body is not None else None
+            try:
+                response = self._client.request(method, path, headers=headers, content=content)
+            except httpx.HTTPError as error:
+                raise Unavailable(f"the gateway does not answer: {type(error).__name__}") from error
+            return _checked(response)
+
+        return patiently(once, self.patience_s, lambda error: _log.warning("waiting for the gateway", error=str(error)))
+
+
+class Session:
+    """The calls that a held segment allows, with its token."""
+
+    def __init__(self, gateway: Gateway, claim: SegmentClaim) -> None:
+        self._gateway = gateway
+        self._token = claim.session_token
+        self._patience_s = gateway.patience_s
+
+    def source_url(self) -> str:
+        """A presigned address of the video; ask again when it has expired."""
+        return self._gateway.ask(PresignedUrl, "GET", "/v1/source", self._token).url
+
+    def plan(self, request: PlanRequest) -> None:
+        self._gateway.send("POST", "/v1/plan", self._token, request)
+
+    def renew(self, samples: int) -> None:
+        self._gateway.send("POST", "/v1/renew", self._token, RenewRequest(samples=samples))
+
+    def finish(self, request: FinishRequest) -> None:
+        self._gateway.send("POST", "/v1/finish", self._token, request)
+
+    def report(self, request: ReportRequest) -> None:
+        self._gateway.send("POST", "/v1/report", self._token, request)
+
+    def commit(self, chunk: ChunkMessage, content: bytes) -> int:
+        """Upload a chunk, commit it, and return the next sample expected."""
+        patiently(
+            lambda: self._upload(chunk, content),
+            self._patience_s,
+            lambda error: _log.warning("waiting for the store", error=str(error)),
+        )
+        return self._gateway.ask(CommitAnswer, "POST", "/v1/chunks", self._token, chunk).next_sample
+
+    def _upload(self, chunk: ChunkMessage, content: bytes) -> None:
+        # A fresh address for each try: the last one may have expired while the store was away.
+        address = self._gateway.ask(PresignedUrl, "POST", "/v1/chunks/upload", self._token, chunk)
+        try:
+            response = httpx.put(address.url, content=content, timeout=TIMEOUT)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
+        if not response.is_success:
+            raise Unavailable(f"the store answered {response.status_code}")
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    if response.status_code == 409:
+        raise Conflict("the gateway refused: another worker has taken over, or the job is over")
+    if response.status_code in (408, 429) or response.status_code >= 500:
+        raise Unavailable(f"the gateway answered {response.status_code}")
+    raise Rejected(f"the gateway answered {response.status_code}")

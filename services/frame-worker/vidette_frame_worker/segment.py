@@ -1,0 +1,157 @@
+"""One segment, from the first uncommitted sample to its end: decode ‖ prepare and infer ‖ commit.
+
+Three kinds of threads with bounded queues between them, so that the slowest sets the pace and memory stays level: one
+decodes, a few analyse, one commits. Analyses run in any order and leave in frame order, since their futures wait in a queue.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from vidette_core.domain.results import FrameRow
+from vidette_core.domain.worker_api import ChunkMessage
+
+from vidette_frame_worker.chunks import pack
+from vidette_frame_worker.video import DecodedFrame
+
+_POLL_S = 0.5
+T = TypeVar("T")
+
+
+class Analyse(Protocol):
+    def analyse(self, frame: DecodedFrame) -> FrameRow: ...
+
+
+class Commit(Protocol):
+    def __call__(self, chunk: ChunkMessage, content: bytes) -> int: ...
+
+
+class Progress(Protocol):
+    """The lease: told how far the analysis is, and asked whether it still holds."""
+
+    samples: int
+
+    def check(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Bounds of the queues: decoded frames waiting, and frames being analysed at once."""
+
+    decoded_ahead: int
+    in_flight: int
+
+
+class _Stopped(Exception):
+    """Another thread has failed; its error is the one to raise."""
+
+
+def run_segment(
+    frames: Iterator[DecodedFrame],
+    first_sample: int,
+    chunk_frames: int,
+    analyser: Analyse,
+    commit: Commit,
+    progress: Progress,
+    pace: Pace,
+) -> int:
+    """Analyse and commit every frame, and return the sample behind the last.
+
+    Raises whatever the first thread to fail raised; what was committed until then stays.
+    """
+    return _Run(first_sample, chunk_frames, analyser, commit, progress, pace).run(frames)
+
+
+class _Run:
+    def __init__(
+        self, first_sample: int, chunk_frames: int, analyser: Analyse, commit: Commit, progress: Progress, pace: Pace
+    ) -> None:
+        self._chunk_frames = chunk_frames
+        self._analyser = analyser
+        self._commit = commit
+        self._progress = progress
+        self._decoded: queue.Queue[DecodedFrame | None] = queue.Queue(pace.decoded_ahead)
+        self._analysed: queue.Queue[Future[FrameRow] | None] = queue.Queue(pace.in_flight)
+        self._pool = ThreadPoolExecutor(pace.in_flight, thread_name_prefix="analyse")
+        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+        self._next = first_sample
+
+    def run(self, frames: Iterator[DecodedFrame]) -> int:
+        threads = [
+            threading.Thread(target=self._guarded, args=(self._decode, frames), name="decode", daemon=True),
+            threading.Thread(target=self._guarded, args=(self._submit,), name="submit", daemon=True),
+            threading.Thread(target=self._guarded, args=(self._collect,), name="commit", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._failure is not None:
+            raise self._failure
+        return self._next
+
+    def _guarded(self, stage: object, *arguments: object) -> None:
+        assert callable(stage)
+        try:
+            stage(*arguments)
+        except _Stopped:
+            return
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._stopped.set()
+
+    def _decode(self, frames: Iterator[DecodedFrame]) -> None:
+        for frame in frames:
+            self._put(self._decoded, frame)
+        self._put(self._decoded, None)
+
+    def _submit(self) -> None:
+        while (frame := self._take(self._decoded)) is not None:
+            self._put(self._analysed, self._pool.submit(self._analyser.analyse, frame))
+        self._put(self._analysed, None)
+
+    def _collect(self) -> None:
+        rows: list[FrameRow] = []
+        while (future := self._take(self._analysed)) is not None:
+            rows.append(self._result(future))
+            self._progress.samples = self._next + len(rows)
+            if len(rows) == self._chunk_frames:
+                self._commit_rows(rows)
+                rows = []
+        if rows:
+            self._commit_rows(rows)
+
+    def _commit_rows(self, rows: list[FrameRow]) -> None:
+        self._progress.check()
+        self._next = self._commit(*pack(self._next, rows))
+
+    def _result(self, future: Future[FrameRow]) -> FrameRow:
+        while True:
+            self._check()
+            with suppress(TimeoutError):
+                return future.result(_POLL_S)
+
+    def _put(self, target: queue.Queue[T], item: T) -> None:
+        while True:
+            self._check()
+            with suppress(queue.Full):
+                return target.put(item, timeout=_POLL_S)
+
+    def _take(self, source: queue.Queue[T]) -> T:
+        while True:
+            self._check()
+            with suppress(queue.Empty):
+                return source.get(timeout=_POLL_S)
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise _Stopped
+        self._progress.check()

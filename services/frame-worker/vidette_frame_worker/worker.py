@@ -1,0 +1,109 @@
+"""The worker's loop: claim a segment, work on it, claim the next, until nothing is unfinished. Its end is an exit code."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from vidette_core.domain.containers import Container
+from vidette_core.domain.errors import ErrorCode, Problem
+from vidette_core.domain.sampling import Sampling
+from vidette_core.domain.worker_api import (
+    ClaimBusy,
+    ClaimOver,
+    FinishRequest,
+    PlanRequest,
+    ReportRequest,
+    SegmentClaim,
+    WarningMessage,
+    WorkerExit,
+    WorkerProblem,
+)
+from vidette_core.ports.errors import Conflict, PortError
+from vidette_core.ports.inference import Inference
+from vidette_core.telemetry.logs import job_in_logs
+
+from vidette_frame_worker.analysis import FrameAnalyser, PipelineBroken
+from vidette_frame_worker.gateway import Gateway, Session
+from vidette_frame_worker.lease import Lease
+from vidette_frame_worker.segment import Pace, run_segment
+from vidette_frame_worker.settings import WorkerSettings
+from vidette_frame_worker.video import Limits, RangeReader, Video, VideoError, invalid_video
+
+_log = structlog.get_logger(__name__)
+_MODELS_REFUSE = Problem(
+    ErrorCode.PIPELINE_UNAVAILABLE,
+    "A model of the pipeline refuses every frame. The operator finds the reason in the worker's log, by the job's id.",
+)
+
+
+class Worker:
+    def __init__(self, gateway: Gateway, inference: Inference, settings: WorkerSettings, limits: Limits) -> None:
+        self._gateway = gateway
+        self._inference = inference
+        self._settings = settings
+        self._limits = limits
+
+    def run(self) -> WorkerExit:
+        """Until the job needs no more workers, or this one cannot go on."""
+        try:
+            while True:
+                answer = self._gateway.claim(self._settings.pod_name).answer
+                match answer:
+                    case ClaimOver():
+                        return WorkerExit.DONE
+                    case ClaimBusy():
+                        time.sleep(answer.retry_after_s)
+                    case SegmentClaim():
+                        outcome = self._work(answer)
+                        if outcome is not WorkerExit.DONE:
+                            return outcome
+        except Conflict as error:
+            _log.warning("this worker was fenced out and ends", error=str(error))
+        except PortError as error:
+            _log.error("something the worker needs stayed away", error=str(error))
+        return WorkerExit.TRY_AGAIN
+
+    def _work(self, claim: SegmentClaim) -> WorkerExit:
+        session = self._gateway.session(claim)
+        with job_in_logs(claim.job_id, segment=claim.segment, epoch=claim.epoch):
+            _log.info("claimed", next_sample=claim.next_sample)
+            with Lease(session.renew, claim.lease_s, claim.next_sample) as lease:
+                try:
+                    self._analyse(claim, session, lease)
+                except VideoError as error:
+                    return self._report(session, error.problem)
+                except PipelineBroken as error:
+                    _log.error("a model refuses every frame", error=str(error))
+                    return self._report(session, _MODELS_REFUSE)
+        return WorkerExit.DONE
+
+    def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:
+        video = Video(RangeReader(session.source_url), Container(claim.container), self._limits)
+        if not claim.planned:
+            session.plan(_plan_of(video))
+        sampling = Sampling(claim.frame_stride, claim.max_frames)
+        end = run_segment(
+            video.frames(sampling, claim.next_sample),
+            claim.next_sample,
+            claim.chunk_frames,
+            FrameAnalyser(claim.pipeline, self._inference, self._settings.patience_s),
+            session.commit,
+            lease,
+            Pace(self._settings.decoded_ahead, self._settings.in_flight),
+        )
+        if end == 0:
+            raise invalid_video("The video has no frame. Check that the file plays, and send it again.")
+        warnings = tuple(WarningMessage(code="truncated", message=warning.message) for warning in video.warnings)
+        session.finish(FinishRequest(end_sample=end, warnings=warnings))
+        _log.info("finished", samples=end)
+
+    def _report(self, session: Session, problem: Problem) -> WorkerExit:
+        _log.warning("the job cannot succeed", code=problem.code.value, message=problem.message)
+        session.report(ReportRequest(code=WorkerProblem(problem.code.value), message=problem.message))
+        return WorkerExit.BAD_INPUT
+
+
+def _plan_of(video: Video) -> PlanRequest:
+    index = video.index
+    return PlanRequest(width=index.width, height=index.height, frames=index.frame_count, duration_ms=index.duration_ms)
