@@ -1,0 +1,97 @@
+"""Jobs made by hand on a real database, through the adapters that the services use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
+
+from pydantic import SecretStr
+from sqlalchemy import update
+from sqlmodel import col
+from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.reading import JobReader
+from vidette_core.adapters.postgres.schedule import Caps, Launch, Schedule
+from vidette_core.adapters.postgres.schema import JobRow
+from vidette_core.adapters.postgres.segments import Claimed, Segments
+from vidette_core.adapters.postgres.submissions import Submission, Submissions
+from vidette_core.domain.chunks import ChunkClaim, source_key
+from vidette_core.domain.jobs import Tally
+from vidette_core.domain.pipelines import Pipeline
+from vidette_core.domain.planning import MediaFacts, plan_segments
+from vidette_core.domain.sampling import Sampling
+from vidette_core.settings import DatabaseSettings
+
+PIPELINE = Pipeline(id="nothing", description="No model at all.", detector=None, text=None)
+CHUNK_FRAMES = 10
+PLENTY = Caps(1000, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Everything of one database."""
+
+    database: Database
+    submissions: Submissions
+    reader: JobReader
+    segments: Segments
+    schedule: Schedule
+
+    async def submit(
+        self,
+        sampling: Sampling | None = None,
+        *,
+        chunk_frames: int = CHUNK_FRAMES,
+        tenant: str = "default",
+        priority: int = 0,
+    ) -> UUID:
+        """A pending job. Tenant and priority are set directly: the api has no field for them yet."""
+        job_id = uuid4()
+        await self.submissions.begin(job_id, container="mov", source_key=source_key(job_id))
+        submission = Submission(PIPELINE, sampling or Sampling(), chunk_frames, source_bytes=1000)
+        await self.submissions.submit(job_id, submission)
+        change = update(JobRow).where(col(JobRow.id) == job_id).values(tenant=tenant, priority=priority)
+        async with self.database.transaction() as session:
+            await session.execute(change)
+        return job_id
+
+    async def run(self, caps: Caps = PLENTY) -> list[UUID]:
+        """Claim what is pending, as the controller does."""
+        return await self.schedule.claim(caps, launch)
+
+    async def claim(self, job_id: UUID, pod: str = "pod-1", attempt: int = 1) -> Claimed:
+        claimed = await self.segments.claim(job_id, attempt, pod)
+        assert isinstance(claimed, Claimed), claimed
+        return claimed
+
+    async def plan(self, claimed: Claimed, frames: int) -> None:
+        media = MediaFacts(320, 180, frames, None)
+        await self.segments.post_plan(claimed.fence, plan_segments(media, claimed.terms.sampling))
+
+
+def launch(job_id: UUID, attempt: int) -> Launch:
+    return Launch(f"vidette-{job_id}-a{attempt}", "spec")
+
+
+def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: str = "", **errors: int) -> ChunkClaim:
+    """What a worker would say of a chunk; `errors` are counts of decode_error and model_error among its frames."""
+    tally = replace(Tally(ok=frames - sum(errors.values())), **errors)
+    digest = hashlib.sha256(f"{first_sample} {content}".encode()).hexdigest()
+    return ChunkClaim(first_sample, tally, 100, digest)
+
+
+@asynccontextmanager
+async def adapters(url: str, *, lease_s: float = 30.0, max_stalled_claims: int = 12) -> AsyncIterator[Adapters]:
+    database = Database(DatabaseSettings(url=SecretStr(url), timeout_s=10))
+    try:
+        yield Adapters(
+            database,
+            Submissions(database),
+            JobReader(database),
+            Segments(database, lease_s=lease_s, max_stalled_claims=max_stalled_claims),
+            Schedule(database),
+        )
+    finally:
+        await database.close()
