@@ -1,0 +1,42 @@
+"""The sampling rule against its definition: of frames 0…n-1 take 0, k, 2k, …, and at most max_frames of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vidette_core.domain.planning import MediaFacts, plan_segments, progress_of
+from vidette_core.domain.sampling import Sampling
+
+SAMPLINGS = st.builds(Sampling, st.integers(1, 40), st.none() | st.integers(1, 60))
+
+
+@given(SAMPLINGS, st.integers(0, 500))
+def test_it_takes_every_kth_frame_up_to_the_limit(sampling: Sampling, frames: int) -> None:
+    wanted = list(range(0, frames, sampling.stride))[: sampling.max_frames]
+    assert [index for index in range(frames) if sampling.is_sampled(index)] == wanted
+    assert [sampling.frame_index(sample) for sample in range(sampling.count(frames))] == wanted
+
+
+@given(SAMPLINGS, st.integers(0, 500))
+def test_a_frame_past_the_end_has_no_sampled_frame_behind_it(sampling: Sampling, frame_index: int) -> None:
+    if sampling.is_past_end(frame_index):
+        assert not any(sampling.is_sampled(later) for later in range(frame_index, frame_index + 200))
+
+
+@pytest.mark.parametrize(("stride", "max_frames"), [(0, None), (-1, None), (1, 0), (1, -5)])
+def test_nonsense_is_refused(stride: int, max_frames: int | None) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Sampling(stride, max_frames)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_progress_before_completion_stays_within_zero_and_less_than_one(samples: int, expected: int) -> None:
+    assert 0 <= progress_of(samples, expected) < 1
+
+
+@given(SAMPLINGS, st.integers(0, 10**7))
+def test_every_plan_covers_the_video_from_its_first_sample_to_an_open_end(sampling: Sampling, frames: int) -> None:
+    plan = plan_segments(MediaFacts(10, 10, frames, None), sampling)
+    assert [(segment.first_sample, segment.end_sample) for segment in plan.segments] == [(0, None)]
+    assert plan.expected_samples == max(1, sampling.count(frames))
