@@ -1,5 +1,3 @@
-"""Fixtures that every test may name; the servers behind them are real and start only when asked for."""
-
-from __future__ import annotations
+"""Fixtures for all tests: real servers, each started at most once and only when a test asks for it."""
 
 pytest_plugins = ["tests.support.servers"]

@@ -16,11 +16,11 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 UV = "uv>=0.9,<1"
 
 
-def fail(message):  # type: ignore[no-untyped-def]  # annotations would keep an old Python from saying its sentence
+def fail(message: str) -> None:
     sys.exit("vidette: " + message)
 
 
-def find_uv():  # type: ignore[no-untyped-def]  # as above
+def find_uv() -> str:
     """The user's uv, else our own, installed on first use."""
     found = shutil.which("uv")
     if found:
@@ -31,7 +31,7 @@ def find_uv():  # type: ignore[no-untyped-def]  # as above
     return str(own)
 
 
-def install_uv():  # type: ignore[no-untyped-def]  # as above
+def install_uv() -> None:
     """By pip, since pip knows the machine's proxies, certificates and indexes. Made aside, so that half is never found."""
     print("uv is not installed; installing it into .runtime/uv", file=sys.stderr)
     made = OWN.with_name("uv-in-the-making")
@@ -45,7 +45,7 @@ def install_uv():  # type: ignore[no-untyped-def]  # as above
     made.rename(OWN)
 
 
-def main():  # type: ignore[no-untyped-def]  # as above
+def main() -> None:
     here = sys.version_info[:2]
     if not OLDEST <= here <= NEWEST:
         fail("Python 3.11, 3.12 or 3.13 is needed, this is %d.%d. Say which: make PYTHON=python3.12 ..." % here)

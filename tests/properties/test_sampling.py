@@ -18,12 +18,6 @@ def test_it_takes_every_kth_frame_up_to_the_limit(sampling: Sampling, frames: in
     assert [sampling.frame_index(sample) for sample in range(sampling.count(frames))] == wanted
 
 
-@given(SAMPLINGS, st.integers(0, 500))
-def test_a_frame_past_the_end_has_no_sampled_frame_behind_it(sampling: Sampling, frame_index: int) -> None:
-    if sampling.is_past_end(frame_index):
-        assert not any(sampling.is_sampled(later) for later in range(frame_index, frame_index + 200))
-
-
 @pytest.mark.parametrize(("stride", "max_frames"), [(0, None), (-1, None), (1, 0), (1, -5)])
 def test_nonsense_is_refused(stride: int, max_frames: int | None) -> None:
     with pytest.raises(ValueError, match="at least 1"):

@@ -23,10 +23,6 @@ class Sampling:
         on_stride = frame_index % self.stride == 0
         return on_stride and (self.max_frames is None or frame_index // self.stride < self.max_frames)
 
-    def is_past_end(self, frame_index: int) -> bool:
-        """True when neither this frame nor any later one is sampled, so that a decoder may stop."""
-        return self.max_frames is not None and frame_index > (self.max_frames - 1) * self.stride
-
     def count(self, frames: int) -> int:
         """How many of `frames` frames are sampled: ⌈frames / stride⌉, at most `max_frames`."""
         on_stride = -(-frames // self.stride)
