@@ -1,0 +1,75 @@
+"""The exit codes of the `vidette` command, and the one place where an error becomes one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+from rich.console import Console
+
+from vidette.errors import ClientCode, VidetteError
+
+
+class ExitCode(IntEnum):
+    """Part of the public contract: scripts switch on these."""
+
+    OK = 0
+    JOB_FAILED = 1
+    REFUSED = 2
+    NOT_FOUND = 3
+    UNAVAILABLE = 4
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.JOB_FAILED: "the job failed",
+    ExitCode.REFUSED: "wrong usage, or the input was refused",
+    ExitCode.NOT_FOUND: "no such job, or it is not completed",
+    ExitCode.UNAVAILABLE: "the service is unavailable",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+
+def exit_code(error: VidetteError) -> ExitCode:
+    """What the shell is told about an error."""
+    if error.code in {ClientCode.BAD_FILE, ClientCode.BAD_ADDRESS}:
+        return ExitCode.REFUSED
+    if error.status_code is None or error.code == ClientCode.BAD_ANSWER or error.status_code == 429:
+        return ExitCode.UNAVAILABLE
+    if error.status_code == 404:
+        return ExitCode.NOT_FOUND
+    return ExitCode.REFUSED if error.status_code < 500 else ExitCode.UNAVAILABLE
+
+
+@contextmanager
+def reported(errors: Console) -> Iterator[None]:
+    """Runs a command's body: every foreseen end is one line on `errors` and an exit code, never a stack."""
+    try:
+        yield
+        sys.stdout.flush()
+    except VidetteError as error:
+        say_error(errors, error.detail, error.retry_after)
+        raise typer.Exit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        errors.print("[yellow]interrupted[/]")
+        raise typer.Exit(ExitCode.INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # The reader has all it wanted (`| head`). What Python still holds for it goes nowhere, without a complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.OK) from error
+
+
+def say_error(errors: Console, sentence: str, retry_after: float | None = None) -> None:
+    """One line in the form of all errors; the sentence may come from a server and is never read as markup."""
+    errors.print("[bold red]error[/]", end=" ", soft_wrap=True)
+    tail = f" Try again in {retry_after:.0f} s." if retry_after else ""
+    errors.print(sentence + tail, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,16 @@
+"""What the client takes from the environment: the only module of the package that reads it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ClientSettings(BaseSettings):
+    """Variables begin with VIDETTE_; an empty one counts as absent."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", env_ignore_empty=True, frozen=True)
+
+    url: str = Field(
+        default="http://127.0.0.1:8000", description="VIDETTE_URL: the service; the default is `make up`'s."
+    )

@@ -1,0 +1,62 @@
+"""Sending a file and listening at the same time.
+
+The service refuses what is no video after the first bytes. A client that only writes would go on to the last byte of a large
+file before it reads that, or would find the connection closed and the answer lost. So each piece of the file is sent only
+after a look at the socket: once something has come back, the rest is not sent and the answer is read.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpcore
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes sent and the bytes in all."""
+
+
+class Listener:
+    """Knows whether the server has said something on the connection of one request.
+
+    `trace` is httpx's request extension of that name. Over TLS nothing is known: there, session tickets make the socket
+    readable before any answer, and an early answer is read when the server closes.
+    """
+
+    def __init__(self) -> None:
+        self._stream: httpcore.NetworkStream | None = None
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+        elif event.endswith("start_tls.complete"):
+            self._stream = None
+
+    def has_answer(self) -> bool:
+        return self._stream is not None and bool(self._stream.get_extra_info("is_readable"))
+
+
+class OutgoingFile(io.FileIO):
+    """A file that reports how much of it was read, and ends the sending when the server has answered.
+
+    It ends it with httpcore's own `WriteError`: on a failed write httpcore turns to reading the answer, which is what is
+    wanted here, and then closes the connection.
+    """
+
+    def __init__(self, path: Path, listener: Listener, on_progress: Progress | None) -> None:
+        super().__init__(path, "rb")
+        self._listener = listener
+        self._on_progress = on_progress
+        self._total = path.stat().st_size
+        self._sent = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._listener.has_answer():
+            raise httpcore.WriteError("the server answered before the body was through")
+        piece = super().read(-1 if size is None else size) or b""
+        self._sent += len(piece)
+        if self._on_progress is not None and piece:
+            self._on_progress(self._sent, self._total)
+        return piece

@@ -1,0 +1,165 @@
+"""Uploads against servers that answer before, during and after the body."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from vidette import Client, ClientCode, Timeouts, VidetteError
+
+from tests.support.scripted_service import JOB, SUBMIT, as_json, scripted_service
+
+MIB = 1024 * 1024
+REFUSAL = b'{"detail": "Invalid file format. Must be MP4, MOV, or AVI."}'
+HEAD = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nVidette-Error: invalid_format\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(REFUSAL)
+)
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Path:
+    """64 MiB that take no room on the disk."""
+    path = tmp_path / "not a video.mp4"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    return path
+
+
+@contextmanager
+def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Accepts one connection and lets `talk` have it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(20)
+                talk(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def read_exactly(connection: socket.socket, size: int) -> None:
+    while size > 0:
+        size -= len(connection.recv(min(size, 65536)))
+
+
+def test_a_refusal_sent_before_the_body_is_through_is_read_and_ends_the_sending(large_file: Path) -> None:
+    received: list[int] = []
+
+    def refuse_and_drain(connection: socket.socket) -> None:
+        read_exactly(connection, 65536)
+        connection.sendall(HEAD + REFUSAL)
+        drained = 65536
+        while piece := connection.recv(65536):
+            drained += len(piece)
+        received.append(drained)
+
+    with raw_server(refuse_and_drain) as url, Client(url) as client, pytest.raises(VidetteError) as caught:
+        client.submit(large_file, "yolo_ocr")
+    assert (caught.value.status_code, caught.value.code) == (400, "invalid_format")
+    assert caught.value.detail == "Invalid file format. Must be MP4, MOV, or AVI."
+    assert received[0] < 32 * MIB, "the client went on sending a body that nobody wanted"
+
+
+def test_a_refusal_is_read_even_when_the_server_reads_no_further_and_closes(large_file: Path) -> None:
+    def refuse_and_close(connection: socket.socket) -> None:
+        read_exactly(connection, 65536)
+        connection.sendall(HEAD + REFUSAL)
+
+    with raw_server(refuse_and_close) as url, Client(url) as client, pytest.raises(VidetteError) as caught:
+        client.submit(large_file, "yolo_ocr")
+    assert caught.value.code == "invalid_format"
+
+
+def test_a_connection_lost_without_an_answer_is_a_plain_sentence(large_file: Path) -> None:
+    with (
+        raw_server(lambda connection: read_exactly(connection, 65536)) as url,
+        Client(url) as client,
+        pytest.raises(VidetteError, match="was lost before the answer was complete") as caught,
+    ):
+        client.submit(large_file, "yolo_ocr")
+    assert (caught.value.status_code, caught.value.code) == (None, ClientCode.UNREACHABLE)
+
+
+def test_a_server_that_never_answers_is_given_up_on(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"x" * 1000)
+
+    def listen_only(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+
+    with (
+        raw_server(listen_only) as url,
+        Client(url, Timeouts(accept=0.3)) as client,
+        pytest.raises(VidetteError) as caught,
+    ):
+        client.submit(path, "yolo_ocr")
+    assert caught.value.code == ClientCode.TIMED_OUT
+
+
+def test_the_file_is_sent_first_and_the_fields_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"the video's bytes")
+    seen: list[tuple[int, int]] = []
+    with scripted_service({SUBMIT: [as_json({"job_id": str(JOB)})]}) as script, Client(script.url) as client:
+        job = client.submit(path, "yolo_ocr", 5, 12, on_progress=lambda sent, total: seen.append((sent, total)))
+    body = script.requests[0][1]
+    parts = [body.index(name) for name in (b'"file"', b'"pipeline_id"', b'"frame_stride"', b'"max_frames"')]
+    assert job == JOB
+    assert parts == sorted(parts)
+    assert b'filename="clip.mp4"' in body
+    assert b'name="frame_stride"\r\n\r\n5\r\n' in body
+    assert b'name="max_frames"\r\n\r\n12\r\n' in body
+    assert seen[-1] == (17, 17)
+
+
+def test_an_upload_needs_no_more_memory_than_a_few_pieces(large_file: Path) -> None:
+    def accept(connection: socket.socket) -> None:
+        read_exactly(connection, 64 * MIB)
+        body = b'{"job_id": "%s"}' % str(JOB).encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        while connection.recv(65536):
+            pass
+
+    with raw_server(accept) as url, Client(url) as client:
+        tracemalloc.start()
+        try:
+            client.submit(large_file, "yolo_ocr")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 4 * MIB
+
+
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with Client("http://127.0.0.1:9") as client, pytest.raises(VidetteError) as caught:
+        client.submit(tmp_path / "nowhere.mp4", "yolo_ocr")
+    assert caught.value.code == ClientCode.BAD_FILE
+    assert "No such file" in caught.value.detail
+
+
+def test_an_upload_refused_for_want_of_room_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"x")
+    busy = as_json({"detail": "Too many uploads at once."}, 503, Vidette_Error="too_many_uploads", Retry_After="7")
+    with (
+        scripted_service({SUBMIT: [busy]}) as script,
+        Client(script.url) as client,
+        pytest.raises(VidetteError) as caught,
+    ):
+        client.submit(path, "yolo_ocr")
+    assert (caught.value.code, caught.value.retry_after) == ("too_many_uploads", 7.0)
+    assert len(script.requests) == 1
