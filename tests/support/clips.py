@@ -1,0 +1,204 @@
+"""Small videos whose frames say which frame they are, so that tests can know the truth without trusting a decoder's counter.
+
+The number of a frame is drawn as black and white blocks (`draw_code`), large enough to survive H.264 and a letterbox to
+160x160. Every kind of clip is 320x180 *as displayed*. `write_clip` returns the numbers of the frames that a player shows, in
+the order in which it shows them: that is what a test compares with.
+
+The code: a grid of ROWS x COLUMNS blocks of BLOCK pixels, its top left corner at (LEFT, TOP), on a grey ground. Block
+(row, column) is white for 1. Row 0 holds bits 15..8 of the number, row 1 bits 7..0, row 2 the check byte
+`(3 * high + low + CHECK) % 256`, most significant bit left: a picture that is mirrored or upside down fails the check.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from tests.support.mp4_surgery import cut_with_edit_list
+
+Image = NDArray[np.uint8]
+
+WIDTH, HEIGHT = 320, 180
+ROWS, COLUMNS, BLOCK = 3, 8, 32
+LEFT, TOP = (WIDTH - COLUMNS * BLOCK) // 2, (HEIGHT - ROWS * BLOCK) // 2
+CHECK = 0xA6
+GREY, BLACK, WHITE = 128, 16, 235
+TICKS = 1000
+"""Time base of the clips with a variable rate: 1/1000 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipKind:
+    """How one kind of clip is made. `ffmpeg` are options of the encoder, `muxer` of the container's writer."""
+
+    container: str = "mp4"
+    codec: str = "libx264"
+    ffmpeg: dict[str, str] = field(default_factory=dict)
+    muxer: dict[str, str] = field(default_factory=dict)
+    variable_rate: bool = False
+    equal_timestamps: bool = False
+    rotation: int = 0
+    mirrored: bool = False
+    edit: bool = False
+    keep: float = 1.0
+
+
+X264 = {"preset": "ultrafast", "crf": "18", "threads": "1"}
+B_FRAMES = {
+    "bf": "3",
+    "b_strategy": "0",
+    "g": "24",
+    "x264-params": "b-pyramid=normal:keyint=24:min-keyint=24:scenecut=0",
+}
+OPEN_GOP = {"bf": "3", "b_strategy": "0", "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0"}
+MOOV_FIRST = {"movflags": "faststart"}
+SHORT_GOP = {"g": "12"}
+
+KINDS: dict[str, ClipKind] = {
+    "mp4_bframes": ClipKind(ffmpeg=X264 | B_FRAMES),
+    "mp4_vfr": ClipKind(ffmpeg=X264 | B_FRAMES, variable_rate=True),
+    "mp4_open_gop": ClipKind(ffmpeg=X264 | OPEN_GOP),
+    "mp4_edit_list": ClipKind(ffmpeg=X264 | B_FRAMES, muxer=MOOV_FIRST, edit=True),
+    "mp4_rotated": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=90),
+    "mp4_mirrored": ClipKind(ffmpeg=X264 | SHORT_GOP, mirrored=True),
+    "mp4_equal_timestamps": ClipKind(ffmpeg=X264 | SHORT_GOP | {"bf": "0"}, equal_timestamps=True),
+    "mp4_fragmented": ClipKind(ffmpeg=X264 | B_FRAMES, muxer={"movflags": "frag_keyframe+empty_moov"}),
+    "mp4_truncated": ClipKind(ffmpeg=X264 | B_FRAMES, muxer=MOOV_FIRST, keep=0.6),
+    "mov": ClipKind(container="mov", ffmpeg=X264 | B_FRAMES),
+    "mov_mjpeg": ClipKind(container="mov", codec="mjpeg", ffmpeg={"q": "3"}),
+    "avi": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"qmin": "3", "qmax": "5"}),
+    "avi_mjpeg": ClipKind(container="avi", codec="mjpeg", ffmpeg={"q": "3"}),
+    "avi_bframes": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"bf": "2", "qmin": "3", "qmax": "5"}),
+    "avi_h264": ClipKind(container="avi", ffmpeg=X264 | B_FRAMES),
+    "avi_truncated": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"qmin": "3", "qmax": "5"}, keep=0.6),
+}
+TRUNCATED = ("mp4_truncated", "avi_truncated")
+
+
+def draw_code(number: int) -> Image:
+    """A WIDTH x HEIGHT picture, RGB, that carries `number` (0..65535)."""
+    image = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+    high, low = number >> 8, number & 0xFF
+    for row, byte in enumerate((high, low, _check(high, low))):
+        for column in range(COLUMNS):
+            y, x = TOP + row * BLOCK, LEFT + column * BLOCK
+            image[y : y + BLOCK, x : x + BLOCK] = WHITE if byte >> (7 - column) & 1 else BLACK
+    return image
+
+
+def read_code(image: Image) -> int:
+    """The number in a picture of WIDTH x HEIGHT, RGB. Raises ValueError where there is none: a wrong size, a wrong check."""
+    if image.shape != (HEIGHT, WIDTH, 3):
+        raise ValueError(f"a coded picture is {HEIGHT}x{WIDTH}x3, not {image.shape}")
+    ys = TOP + BLOCK // 2 + BLOCK * np.arange(ROWS)
+    xs = LEFT + BLOCK // 2 + BLOCK * np.arange(COLUMNS)
+    centres = image.mean(axis=2)[np.ix_(ys, xs)]
+    high, low, check = (int(byte) for byte in np.packbits(centres > GREY, axis=1)[:, 0])
+    if check != _check(high, low):
+        raise ValueError("the picture carries no number")
+    return high << 8 | low
+
+
+def _check(high: int, low: int) -> int:
+    return (3 * high + low + CHECK) % 256
+
+
+def write_clip(path: Path, kind: str, frames: int, *, fps: int = 25, audio: bool = False, seed: int = 1) -> list[int]:
+    """Write a clip of `KINDS[kind]` and return the numbers shown, in the order of showing.
+
+    For the truncated kinds the numbers are those of the whole clip: how many of them survive is for the test to say.
+    """
+    recipe = KINDS[kind]
+    _encode(path, recipe, [draw_code(number) for number in range(frames)], fps, audio=audio, seed=seed)
+    shown = list(range(frames))
+    if recipe.edit:
+        first, count = frames // 5, frames // 2
+        cut_with_edit_list(path, skip=Fraction(first, fps), keep=Fraction(count, fps))
+        shown = shown[first : first + count]
+    if recipe.keep < 1:
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * recipe.keep)])
+    return shown
+
+
+def write_digits_clip(
+    path: Path, frames: int, *, fps: int = 25, first: int = 0, size: tuple[int, int] = (640, 360)
+) -> None:
+    """An MP4 whose frames show their number, `first + i`, as large dark digits on a light ground, for text recognition."""
+    width, height = size
+    images = []
+    for number in range(first, first + frames):
+        image = np.full((height, width, 3), 245, np.uint8)
+        scale = height / 90
+        thickness = max(2, height // 45)
+        (text_width, text_height), _ = cv2.getTextSize(str(number), cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+        corner = ((width - text_width) // 2, (height + text_height) // 2)
+        cv2.putText(image, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), thickness, cv2.LINE_AA)
+        images.append(image)
+    _encode(path, KINDS["mp4_bframes"], images, fps, audio=False, seed=1)
+
+
+def _stored(image: Image, recipe: ClipKind) -> Image:
+    """The picture as it is stored, so that the display matrix turns it upright (`rotation` is counter-clockwise)."""
+    if recipe.mirrored:
+        image = image[:, ::-1]
+    return np.ascontiguousarray(np.rot90(image, -recipe.rotation // 90))
+
+
+def _encode(path: Path, recipe: ClipKind, images: Sequence[Image], fps: int, *, audio: bool, seed: int) -> None:
+    with av.open(str(path), "w", format=recipe.container, options=recipe.muxer) as container:
+        height, width = _stored(images[0], recipe).shape[:2]
+        rate = TICKS if recipe.variable_rate else fps
+        stream = container.add_stream(recipe.codec, rate=rate, options=dict(recipe.ffmpeg))
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuvj420p" if recipe.codec == "mjpeg" else "yuv420p"
+        stream.codec_context.time_base = Fraction(1, rate)
+        if "bf" in recipe.ffmpeg:
+            stream.codec_context.max_b_frames = int(recipe.ffmpeg["bf"])
+        if recipe.rotation or recipe.mirrored:
+            stream.set_display_rotation(recipe.rotation, hflip=recipe.mirrored)
+        if audio:
+            _mux_silence(container, len(images) / fps)
+        for timestamp, image in zip(_timestamps(recipe, len(images), fps, seed), images, strict=True):
+            frame = av.VideoFrame.from_ndarray(_stored(image, recipe), format="rgb24")
+            frame.pts, frame.time_base = timestamp, Fraction(1, rate)
+            _mux(container, stream.encode(frame), equal=recipe.equal_timestamps)
+        _mux(container, stream.encode(None), equal=recipe.equal_timestamps)
+
+
+def _timestamps(recipe: ClipKind, frames: int, fps: int, seed: int) -> list[int]:
+    if not recipe.variable_rate:
+        return list(range(frames))
+    dice, now, timestamps = random.Random(seed), 0, []
+    for _ in range(frames):
+        timestamps.append(now)
+        now += dice.choice((1, 7, 20, 40, 40, 90, 333)) * 25 // fps + 1
+    return timestamps
+
+
+def _mux(container: av.container.OutputContainer, packets: Iterable[av.Packet[VideoStream]], *, equal: bool) -> None:
+    """`equal`: frames 2k and 2k+1 get one presentation time, that of the later one."""
+    for packet in packets:
+        if equal and packet.pts is not None and packet.dts is not None:
+            step = packet.duration or 1
+            packet.pts = (packet.pts // step | 1) * step
+        container.mux(packet)
+
+
+def _mux_silence(container: av.container.OutputContainer, seconds: float) -> None:
+    stream = container.add_stream("aac", rate=16000)
+    frame_size = 1024
+    for start in range(0, max(frame_size, int(seconds * 16000)), frame_size):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, frame_size), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
