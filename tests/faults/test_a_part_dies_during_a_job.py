@@ -1,0 +1,62 @@
+"""kill -9 of one part while a job runs: the job completes, each frame exactly once."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from vidette.client import Client
+from vidette.models import JobStatus
+from vidette_local.stack_process import StackProcess
+
+from tests.support.clips import write_clip
+from tests.support.stacks import PIPELINE_ID, completed, numbers, until
+
+FRAMES = 1200
+
+
+def under_way(status: JobStatus) -> bool:
+    return status.progress is not None and 0.05 < status.progress < 0.9
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "long.mp4"
+    assert write_clip(path, "mp4_bframes", FRAMES) == list(range(FRAMES))
+    return path
+
+
+def worker_of(stack: StackProcess) -> str:
+    (name,) = [line["name"] for line in stack.ps() if line["name"].startswith("worker-")]
+    return str(name)
+
+
+def test_the_worker(stack: StackProcess, client: Client, clip: Path) -> None:
+    job_id = client.submit(clip, PIPELINE_ID)
+    until(client, job_id, under_way)
+    stack.kill_part(worker_of(stack))
+    assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+def test_the_worker_again_and_again(stack: StackProcess, client: Client, clip: Path) -> None:
+    job_id = client.submit(clip, PIPELINE_ID)
+    for share in (0.1, 0.3, 0.6):
+        until(client, job_id, lambda status, share=share: (status.progress or 0) > share)  # type: ignore[misc]  # mypy cannot infer a lambda's default
+        stack.kill_part(worker_of(stack))
+    assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+@pytest.mark.parametrize("part", ["api", "controller", "nats"])
+def test_another_part(part: str, stack: StackProcess, client: Client, clip: Path) -> None:
+    job_id = client.submit(clip, PIPELINE_ID)
+    until(client, job_id, under_way)
+    stack.kill_part(part)
+    assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+def test_a_worker_told_to_end_hands_over_and_the_job_completes(stack: StackProcess, client: Client, clip: Path) -> None:
+    job_id = client.submit(clip, PIPELINE_ID)
+    until(client, job_id, under_way)
+    stack.kill_part(worker_of(stack), signal.SIGTERM)
+    assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
