@@ -60,6 +60,10 @@ B_FRAMES = {
     "x264-params": "b-pyramid=normal:keyint=24:min-keyint=24:scenecut=0",
 }
 OPEN_GOP = {"bf": "3", "b_strategy": "0", "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0"}
+X265 = {
+    "preset": "ultrafast",
+    "x265-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0:bframes=3:b-adapt=0:pools=1:log-level=none",
+}
 MOOV_FIRST = {"movflags": "faststart"}
 SHORT_GOP = {"g": "12"}
 
@@ -67,6 +71,7 @@ KINDS: dict[str, ClipKind] = {
     "mp4_bframes": ClipKind(ffmpeg=X264 | B_FRAMES),
     "mp4_vfr": ClipKind(ffmpeg=X264 | B_FRAMES, variable_rate=True),
     "mp4_open_gop": ClipKind(ffmpeg=X264 | OPEN_GOP),
+    "mp4_hevc_open_gop": ClipKind(codec="libx265", ffmpeg=X265),
     "mp4_edit_list": ClipKind(ffmpeg=X264 | B_FRAMES, muxer=MOOV_FIRST, edit=True),
     "mp4_rotated": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=90),
     "mp4_mirrored": ClipKind(ffmpeg=X264 | SHORT_GOP, mirrored=True),

@@ -28,7 +28,18 @@ IMAGE_BRANDS = frozenset(
     {
         *(b"mif1", b"mif2", b"miaf", b"msf1"),  # HEIF, ISO/IEC 23008-12: pictures and sequences of pictures
         *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),  # HEIF coded as HEVC
-        *(b"avci", b"avcs", b"jpeg", b"jpgs", b"vvic", b"vvis", b"j2ki", b"j2is", b"evbi", b"evbs"),  # … as other codecs
+        *(
+            b"avci",
+            b"avcs",
+            b"jpeg",
+            b"jpgs",
+            b"vvic",
+            b"vvis",
+            b"j2ki",
+            b"j2is",
+            b"evbi",
+            b"evbs",
+        ),  # … as other codecs
         *(b"avif", b"avis", b"avio"),  # AVIF
         *(b"jp2 ", b"jpx ", b"jpm ", b"jxl ", b"jxs ", b"jph "),  # the JPEG families
         *(b"crx ",),  # Canon raw pictures

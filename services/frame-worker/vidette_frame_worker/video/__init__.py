@@ -1,0 +1,22 @@
+"""Decodes hostile media exactly: every frame has the index that the container gives it, wherever decoding began.
+
+`Video(source, container, limits)` is the way in, over a `LocalFile` or a `RangeReader`.
+"""
+
+from vidette_frame_worker.video.byte_source import ByteSource, LocalFile
+from vidette_frame_worker.video.facts import DecodedFrame, Limits, RgbImage, VideoError, VideoIndex, invalid_video
+from vidette_frame_worker.video.range_reader import RangeReader
+from vidette_frame_worker.video.reading import Video
+
+__all__ = [
+    "ByteSource",
+    "DecodedFrame",
+    "Limits",
+    "LocalFile",
+    "RangeReader",
+    "RgbImage",
+    "Video",
+    "VideoError",
+    "VideoIndex",
+    "invalid_video",
+]

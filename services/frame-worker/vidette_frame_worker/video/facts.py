@@ -1,0 +1,93 @@
+"""What the rest of the worker knows about a video: its index, its frames, its limits and what can be wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from vidette_core.domain.errors import DomainError, ErrorCode, Problem
+from vidette_core.domain.results import FrameError
+
+RgbImage = NDArray[np.uint8]
+"""[height, width, 3], contiguous, RGB, rotation and mirroring applied."""
+
+
+class VideoError(DomainError):
+    """The video itself makes the job fail; `problem` says why. Nothing about the store or the network is a VideoError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an installation is willing to decode.
+
+    `max_pixels` bounds one frame (the default is 8192x8192, 192 MiB as RGB), `max_frames` the displayed frames, and
+    `max_duration_s` the video's length in seconds.
+    """
+
+    max_pixels: int = 8192 * 8192
+    max_frames: int = 10_000_000
+    max_duration_s: float = 24 * 3600.0
+
+    def allows(self, width: int, height: int) -> bool:
+        return width * height <= self.max_pixels
+
+    def check_frame(self, width: int, height: int) -> None:
+        """Raises VideoError (too_large_frame)."""
+        if not self.allows(width, height):
+            raise VideoError(
+                Problem(
+                    ErrorCode.TOO_LARGE_FRAME,
+                    f"Its frames have {width} x {height} pixels, and this installation takes {self.max_pixels} pixels at most. "
+                    "Scale the video down and submit it again.",
+                )
+            )
+
+    def check_length(self, frames: int, duration_ms: float | None) -> None:
+        """Raises VideoError (too_long)."""
+        seconds = 0.0 if duration_ms is None else duration_ms / 1000
+        if frames > self.max_frames or seconds > self.max_duration_s:
+            raise VideoError(
+                Problem(
+                    ErrorCode.TOO_LONG,
+                    f"It has {frames} frames in {seconds:.0f} s, and this installation takes {self.max_frames} frames and "
+                    f"{self.max_duration_s:.0f} s at most. Cut the video and submit the parts.",
+                )
+            )
+
+
+def invalid_video(message: str) -> VideoError:
+    return VideoError(Problem(ErrorCode.INVALID_VIDEO, message))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoIndex:
+    """What the container says, before any work.
+
+    `width` and `height` are pixels as displayed, after `rotation` (degrees counter-clockwise: 0, 90, 180, 270, applied to the
+    stored picture after `mirrored` turned left and right around). `frame_count` counts the displayed frames that can be read;
+    it is exact when `is_exact`, else (AVI) what the container's index claims. `has_increasing_timestamps`: every frame has a
+    time of its own, so a decoder may begin in the middle.
+    """
+
+    width: int
+    height: int
+    rotation: int
+    mirrored: bool
+    frame_count: int
+    duration_ms: float | None
+    has_increasing_timestamps: bool
+    is_exact: bool
+    is_truncated: bool
+    codec: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedFrame:
+    """One sampled frame. Either `image` or `error` is set. `timestamp_ms` is the presentation time, where there is one."""
+
+    sample: int
+    frame_index: int
+    timestamp_ms: float | None
+    image: RgbImage | None
+    error: FrameError | None

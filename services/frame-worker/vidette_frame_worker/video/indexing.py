@@ -1,0 +1,117 @@
+"""Reads what a container says about its video, before any work is done on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vidette_core.domain.containers import Container
+
+from vidette_frame_worker.video.av_reader import AvReader, Picture, Undecodable
+from vidette_frame_worker.video.byte_source import ByteSource, ClippedSource, MediaFile
+from vidette_frame_worker.video.facts import Limits, VideoIndex, invalid_video
+from vidette_frame_worker.video.layout import Layout, read_layout
+from vidette_frame_worker.video.orientation import Orientation
+from vidette_frame_worker.video.packet_table import PacketEntry, PacketTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexedVideo:
+    """A byte source and all that is needed to decode from it. `table` is None where the container has no times (AVI)."""
+
+    source: ByteSource
+    container: Container
+    limits: Limits
+    layout: Layout
+    table: PacketTable | None
+    time_base: Fraction
+    stored_size: tuple[int, int]
+    orientation: Orientation
+    index: VideoIndex
+
+    def open(self, *, frame_threads: bool) -> AvReader:
+        """A new reader at the start. Raises VideoError and PortError."""
+        return AvReader(MediaFile(self.source), self.container, self.limits, frame_threads=frame_threads)
+
+    def timestamp_ms(self, frame_index: int) -> float:
+        if self.table is not None:
+            return self.table.timestamp_ms(frame_index, self.time_base)
+        return round(float(frame_index * self.time_base * 1000), 3)
+
+
+def read_index(source: ByteSource, container: Container, limits: Limits) -> IndexedVideo:
+    """Reads the index and decodes the first picture. Raises VideoError and PortError."""
+    layout = read_layout(source, container)
+    if layout.end < source.size:
+        source = ClippedSource(source, layout.end)
+    with AvReader(MediaFile(source), container, limits, frame_threads=False) as reader:
+        limits.check_frame(*reader.coded_size)
+        frames, duration_ms = reader.listed_frames, reader.listed_duration_ms
+        limits.check_length(frames, duration_ms)
+        first = _first_picture(reader)
+        stored_size, orientation = first.size, first.orientation
+        limits.check_frame(*stored_size)  # the header may have lied
+        time_base, codec = reader.time_base, reader.codec
+    table = _read_table(source, layout, limits) if container is Container.MOV else None
+    if table is not None:
+        frames, duration_ms = table.readable, round(float(table.end_pts * time_base * 1000), 3)
+        limits.check_length(frames, duration_ms)
+        if frames == 0:
+            raise _no_picture()
+    width, height = orientation.size(*stored_size)
+    index = VideoIndex(
+        width=width,
+        height=height,
+        rotation=orientation.rotation,
+        mirrored=orientation.mirrored,
+        frame_count=frames,
+        duration_ms=duration_ms,
+        has_increasing_timestamps=table is not None and table.has_increasing_timestamps,
+        is_exact=table is not None,
+        is_truncated=_is_truncated(layout, table),
+        codec=codec,
+    )
+    return IndexedVideo(source, container, limits, layout, table, time_base, stored_size, orientation, index)
+
+
+def _is_truncated(layout: Layout, table: PacketTable | None) -> bool:
+    """A whole packet table says which bytes are missing. Without one (AVI, fragments) a box that is cut off says it."""
+    if table is None or layout.is_fragmented:
+        return layout.is_cut
+    return table.is_truncated
+
+
+def _first_picture(reader: AvReader) -> Picture:
+    for tag, packet in enumerate(reader.packets()):
+        try:
+            pictures = reader.decode(packet, tag)
+        except Undecodable:
+            continue
+        if pictures:
+            return pictures[0]
+    try:
+        pictures = reader.drain()
+    except Undecodable:
+        pictures = []
+    if not pictures:
+        raise _no_picture()
+    return pictures[0]
+
+
+def _read_table(source: ByteSource, layout: Layout, limits: Limits) -> PacketTable:
+    """The pictures' bytes are blanked: times and sizes come from the index, so a film of gigabytes costs a few megabytes."""
+    file = MediaFile(source)
+    file.blank(layout.media)  # before the demuxer looks ahead: at the end of a cut file it would lose packets
+    with AvReader(file, Container.MOV, limits, frame_threads=False) as reader:
+        return PacketTable.build(_bounded(reader, limits), source.size)
+
+
+def _bounded(reader: AvReader, limits: Limits) -> Iterator[PacketEntry]:
+    for count, entry in enumerate(reader.entries(), start=1):
+        limits.check_length(count, None)
+        yield entry
+
+
+def _no_picture() -> Exception:
+    return invalid_video("Not one frame of the video can be decoded. Export the video again and submit it.")

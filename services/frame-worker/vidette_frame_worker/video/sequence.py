@@ -1,0 +1,98 @@
+"""Puts decoded pictures in frame order and finds the frames that never came, without ever shifting an index."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class KnownOrder(Generic[Item]):
+    """For videos whose packet table gives every frame its index beforehand: frames [next, end), each handed out once.
+
+    Decoders give pictures in presentation order, so a picture that is early proves that one is missing, except where the
+    timestamps contradict the pictures' own order: hence up to `patience` early pictures are held.
+    """
+
+    def __init__(self, first: int, end: int, patience: int) -> None:
+        self.next = first
+        self.end = end
+        self._patience = patience
+        self._held: dict[int, Item] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        return self.next >= self.end
+
+    @property
+    def is_starved(self) -> bool:
+        """More pictures are held than patience allows: the next frame will not come."""
+        return len(self._held) > self._patience
+
+    def put(self, index: int, item: Item) -> list[tuple[int, Item | None]]:
+        """What can be handed out now that frame `index` was decoded. Frames outside the range and late ones are dropped."""
+        if self.next <= index < self.end:
+            self._held.setdefault(index, item)
+        return self._ready()
+
+    def give_up(self) -> list[tuple[int, Item | None]]:
+        """Declare the frames before the first held one missing (None), or all the rest if none is held."""
+        first_held = min(self._held, default=self.end)
+        missing: list[tuple[int, Item | None]] = [(index, None) for index in range(self.next, first_held)]
+        self.next = max(self.next, first_held)
+        return missing + self._ready()
+
+    def forget_held(self) -> None:
+        """Before a second decoder begins at `next`."""
+        self._held.clear()
+
+    def _ready(self) -> list[tuple[int, Item | None]]:
+        ready: list[tuple[int, Item | None]] = []
+        while self.next in self._held:
+            ready.append((self.next, self._held.pop(self.next)))
+            self.next += 1
+        return ready
+
+
+class OutputOrder(Generic[Item]):
+    """For videos without presentation times (AVI): the order in which the decoder hands out pictures is the order of frames.
+
+    A decoder without delay answers every packet before it takes the next, so an unanswered packet is a missing frame at
+    exactly its place. With delay (B-frames) a packet is missing when `window` later ones were answered: every frame behind
+    the window keeps its index, the place of the missing one within it is approximate.
+    """
+
+    def __init__(self, window: int = 16) -> None:
+        self.next = 0
+        self._window = window
+        self._waiting: deque[int] = deque()
+        self._answered: set[int] = set()
+
+    def sent(self, tag: int) -> None:
+        self._waiting.append(tag)
+
+    def put(self, tag: int, item: Item, delay: int) -> list[tuple[int, Item | None]]:
+        """`delay`: how many packets the decoder may hold back."""
+        self._answered.add(tag)
+        out = self._missing_before(tag - (self._window if delay else 0))
+        out.append((self._take(), item))
+        return out
+
+    def finish(self) -> list[tuple[int, Item | None]]:
+        """The decoder is empty: whatever was not answered is missing."""
+        return self._missing_before(None)
+
+    def _missing_before(self, tag: int | None) -> list[tuple[int, Item | None]]:
+        missing: list[tuple[int, Item | None]] = []
+        while self._waiting and (self._waiting[0] in self._answered or tag is None or self._waiting[0] < tag):
+            waiting = self._waiting.popleft()
+            if waiting in self._answered:
+                self._answered.discard(waiting)
+            else:
+                missing.append((self._take(), None))
+        return missing
+
+    def _take(self) -> int:
+        self.next += 1
+        return self.next - 1

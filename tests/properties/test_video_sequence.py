@@ -1,0 +1,74 @@
+"""Handing out frames in order: each index once, nothing lost, nothing shifted, whatever the decoder does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder
+
+
+@given(st.data())
+def test_every_known_frame_is_handed_out_once_in_order_and_missing_ones_as_none(data: st.DataObject) -> None:
+    first, count = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 30))
+    patience = data.draw(st.integers(1, 8))
+    arriving = data.draw(st.permutations(range(first + count + 3)))
+    arriving = arriving[: data.draw(st.integers(0, len(arriving)))]
+    order: KnownOrder[int] = KnownOrder(first, first + count, patience)
+    out: list[tuple[int, int | None]] = []
+    for index in arriving:
+        out += order.put(index, index)
+        if order.is_starved:
+            out += order.give_up()
+            assert not order.is_starved
+    while not order.is_complete:
+        out += order.give_up()
+    assert [index for index, _ in out] == list(range(first, first + count))
+    assert all(item in (None, index) for index, item in out)
+    handed = {index for index, item in out if item is not None}
+    assert handed <= set(arriving)
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 8))
+def test_in_order_pictures_are_handed_out_at_once_and_exactly_the_missing_are_none(
+    come: list[bool], patience: int
+) -> None:
+    order: KnownOrder[int] = KnownOrder(0, len(come), patience)
+    out: list[tuple[int, int | None]] = []
+    for index, comes in enumerate(come):
+        if comes:
+            out += order.put(index, index)
+            if order.is_starved:
+                out += order.give_up()
+    while not order.is_complete:
+        out += order.give_up()
+    assert out == [(index, index if comes else None) for index, comes in enumerate(come)]
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_without_delay_an_unanswered_packet_is_missing_at_exactly_its_place(answered: list[bool]) -> None:
+    order: OutputOrder[int] = OutputOrder()
+    out: list[tuple[int, int | None]] = []
+    for tag, comes in enumerate(answered):
+        order.sent(tag)
+        if comes:
+            out += order.put(tag, tag, delay=0)
+    out += order.finish()
+    assert out == [(tag, tag if comes else None) for tag, comes in enumerate(answered)]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60))
+def test_with_delay_every_packet_counts_once_and_the_decoders_order_stands(packets: list[tuple[bool, int]]) -> None:
+    order: OutputOrder[int] = OutputOrder()
+    by_time = sorted(range(len(packets)), key=lambda tag: tag + packets[tag][1])
+    shown = [tag for tag in by_time if packets[tag][0]]
+    out: list[tuple[int, int | None]] = []
+    waiting = list(shown)
+    for tag in range(len(packets)):
+        order.sent(tag)
+        while waiting and waiting[0] + 4 <= tag:
+            out += order.put(waiting[0], waiting.pop(0), delay=3)
+    for tag in waiting:
+        out += order.put(tag, tag, delay=3)
+    out += order.finish()
+    assert [index for index, _ in out] == list(range(len(packets)))
+    assert [item for _, item in out if item is not None] == shown
