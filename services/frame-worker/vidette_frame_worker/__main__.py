@@ -16,6 +16,7 @@ from vidette_core.telemetry.logs import configure_logs
 from vidette_core.telemetry.metrics import REGISTRY
 
 from vidette_frame_worker.gateway import Gateway
+from vidette_frame_worker.measured import MeasuredInference
 from vidette_frame_worker.settings import LimitSettings, WorkerSettings
 from vidette_frame_worker.video import Limits
 from vidette_frame_worker.worker import Worker
@@ -39,7 +40,9 @@ def main() -> WorkerExit:
         _log.info("metrics", port=server.server_port)
     gateway = Gateway(settings.gateway_url, settings.job_token.get_secret_value(), settings.patience_s)
     with TritonInference(settings.triton_url, settings.inference_timeout_s) as inference:
-        worker = Worker(gateway, inference, settings, Limits(limits.pixels, limits.frames, limits.duration_s))
+        worker = Worker(
+            gateway, MeasuredInference(inference), settings, Limits(limits.pixels, limits.frames, limits.duration_s)
+        )
         return worker.run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import structlog
 from vidette_core.domain.containers import Container
@@ -79,7 +80,11 @@ class Worker:
         return WorkerExit.DONE
 
     def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:
-        video = Video(RangeReader(session.source_url), Container(claim.container), self._limits)
+        with closing(RangeReader(session.source_url)) as source:
+            video = Video(source, Container(claim.container), self._limits)
+            self._analyse_video(video, claim, session, lease)
+
+    def _analyse_video(self, video: Video, claim: SegmentClaim, session: Session, lease: Lease) -> None:
         if not claim.planned:
             session.plan(_plan_of(video))
         sampling = Sampling(claim.frame_stride, claim.max_frames)
