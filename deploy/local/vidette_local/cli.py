@@ -1,0 +1,90 @@
+"""The commands that the embedded stack adds to `vidette`: `up`, `ps`, `down` and `demo`.
+
+Only data goes to the output stream (`ready URL`, the JSON of `ps`); everything for people goes to the error stream.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from vidette_local.settings import LocalSettings
+
+app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
+
+_UP_CODES = (
+    "Exit codes: 0 stopped by SIGTERM or `vidette down`, 1 a part did not come up, 2 refused before anything was started "
+    "(state folder in use, port taken, bad setting), 129 terminal gone, 130 Ctrl-C."
+)
+_ASK_CODES = "Exit codes: 0 done (also when nothing runs), 1 the running stack does not answer, 2 bad setting."
+
+
+def _settings() -> LocalSettings:
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = "VIDETTE_" + "_".join(str(part) for part in problem["loc"][:1]).upper()
+            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+@app.command(epilog=_UP_CODES)
+def up() -> None:
+    """Run everything on this machine, in the foreground, until Ctrl-C."""
+    settings = _settings()
+    # Here and below: the whole stack takes a second to import, and `vidette --help` should not wait for it.
+    from vidette_local import run
+
+    raise typer.Exit(run.up(settings))
+
+
+@app.command(epilog=_ASK_CODES)
+def ps() -> None:
+    """Print the running parts and workers as JSON: name, pid, state, address."""
+    settings = _settings()
+    from vidette_local import control
+    from vidette_local.home import Home
+
+    try:
+        typer.echo(json.dumps(control.ps(Home(settings.home))))
+    except control.NoAnswer as silence:
+        print(silence, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@app.command(epilog=_ASK_CODES)
+def down() -> None:
+    """Stop the running stack and wait until it is gone."""
+    settings = _settings()
+    from vidette_local import control
+    from vidette_local.home import Home
+
+    try:
+        pid = control.down(Home(settings.home))
+    except control.NoAnswer as silence:
+        print(silence, file=sys.stderr)
+        raise typer.Exit(1) from None
+    print("nothing runs" if pid is None else f"stopped (process {pid})", file=sys.stderr)
+
+
+@app.command(
+    epilog="Exit codes: those of `vidette submit`; 4 also when a part of the stack does not come up, 143 SIGTERM."
+)
+def demo(
+    frames: Annotated[
+        int, typer.Option(min=1, max=100, help="How many frames of the clip to analyse.", metavar="N")
+    ] = 12,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="A service to use. Default: the one of this machine.")
+    ] = None,
+) -> None:
+    """Run a short clip through the whole stack and show what was found."""
+    settings = _settings()
+    from vidette_local import demo as demonstration
+
+    raise typer.Exit(demonstration.demo(settings, frames, url))

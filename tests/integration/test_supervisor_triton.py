@@ -1,0 +1,121 @@
+"""Triton as a part of the stack: ready means that every model is, and a dead model process is noticed and cured."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from vidette_core.adapters.triton import TritonAdmin, TritonInference
+from vidette_local.child import Child
+from vidette_local.parts.part import running
+from vidette_local.parts.triton import TritonPart
+from vidette_local.ports import load_or_pick
+from vidette_local.settings import LocalSettings
+from vidette_local.triton_runtime import sweep_shared_memory
+from vidette_local.triton_watch import TritonWatch, canaries
+
+from tests.support.processes import is_alive, wait_until
+from tests.support.triton import write_pipelines
+
+
+def make_part(folder: Path) -> TritonPart:
+    ports = load_or_pick(folder / "ports.json", ["grpc", "metrics"])
+    return TritonPart(
+        settings=LocalSettings(home=folder),
+        repository=folder / "models",
+        stack_id="test",
+        grpc_port=ports["grpc"],
+        metrics_port=ports["metrics"],
+        control_secret="secret",
+        write_models=lambda root: (root / "catalog.json").exists() or write_pipelines(root),
+    )
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> TritonPart:
+    return make_part(tmp_path_factory.mktemp("triton"))
+
+
+@pytest.fixture(scope="module")
+def server(part: TritonPart) -> Iterator[Child]:
+    with running(part, part.repository.parent / "logs") as child:
+        yield child
+
+
+def watch(part: TritonPart, said: list[str]) -> TritonWatch:
+    def fail() -> None:
+        raise AssertionError("the server was to be started anew")
+
+    return TritonWatch(part.address, part.control_secret, part.catalog, lambda _, what: said.append(what), fail)
+
+
+def stub(server: Child, model: str) -> psutil.Process:
+    """The process that runs the model."""
+    (found,) = [
+        child
+        for child in psutil.Process(server.pid).children()
+        if child.status() != psutil.STATUS_ZOMBIE and any(f"/{model}/" in argument for argument in child.cmdline())
+    ]
+    return found
+
+
+def successes(part: TritonPart, model: str) -> int:
+    with TritonAdmin(part.address, part.control_secret) as admin:
+        return admin.successes(model)
+
+
+@pytest.mark.usefixtures("server")
+def test_every_model_answers_its_canary_when_the_part_is_ready(part: TritonPart) -> None:
+    found = canaries(part.catalog())
+    assert {canary.model for canary in found} == {model for line in part.catalog().pipelines for model in line.models}
+    with TritonInference(part.address) as inference:
+        for canary in found:
+            assert inference.infer(canary.model, canary.inputs, [canary.output])[canary.output].shape[0] == 1
+
+
+def test_a_dead_model_process_is_cured(part: TritonPart, server: Child) -> None:
+    said: list[str] = []
+    watcher = watch(part, said)
+    watcher.look()
+    assert said == []
+    canary = canaries(part.catalog())[0]
+    victim = stub(server, canary.model.name)
+    victim.kill()
+    wait_until(lambda: not is_alive(victim.pid), 5, "the model's process is dead")
+    watcher.look()
+    assert said == [
+        f"model {canary.model.name} does not answer; loading it again",
+        f"model {canary.model.name} is loaded again",
+    ]
+    with TritonInference(part.address) as inference:
+        inference.infer(canary.model, canary.inputs, [canary.output])
+
+
+@pytest.mark.usefixtures("server")
+def test_a_model_that_works_gets_no_canary_and_an_idle_one_does(part: TritonPart) -> None:
+    watcher = watch(part, [])
+    watcher.look()
+    busy, idle, *_ = canaries(part.catalog())
+    before = {canary.model.name: successes(part, canary.model.name) for canary in (busy, idle)}
+    with TritonInference(part.address) as inference:
+        inference.infer(busy.model, busy.inputs, [busy.output])
+    watcher.look()
+    assert successes(part, busy.model.name) == before[busy.model.name] + 1
+    assert successes(part, idle.model.name) == before[idle.model.name] + 1
+
+
+def test_the_model_processes_of_a_killed_server_end_with_it(tmp_path: Path) -> None:
+    part = make_part(tmp_path)
+    with running(part, tmp_path / "logs") as server:
+        models = [child.pid for child in psutil.Process(server.pid).children(recursive=True)]
+        assert len(models) > len(canaries(part.catalog())), "the models and the guard"
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: not any(is_alive(pid) for pid in models), 2, "nothing of it is left")
+        assert time.monotonic() - began < 2
+    sweep_shared_memory(part.grpc_port)
