@@ -1,0 +1,13 @@
+"""The one way in which this package refuses a model."""
+
+from __future__ import annotations
+
+
+class UnsupportedModel(Exception):
+    """A model file that cannot be served under our contract. The message says what was found, what was expected, what to do."""
+
+    def __init__(self, what: str, *, found: str, expected: str, remedy: str = "") -> None:
+        text = f"{what}: found {found}; expected {expected}."
+        super().__init__(f"{text} {remedy}" if remedy else text)
+        self.found = found
+        self.expected = expected
