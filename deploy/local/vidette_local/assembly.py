@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from vidette_local.credentials import Credentials
-from vidette_local.environment import StackAddresses, api_environment, controller_environment, part_environment
+from vidette_local.environment import (
+    StackAddresses,
+    api_environment,
+    controller_defaults,
+    controller_environment,
+    part_environment,
+)
 from vidette_local.home import Home
 from vidette_local.parts.nats import NatsPart
 from vidette_local.parts.part import Part
@@ -56,7 +63,7 @@ def assemble(settings: LocalSettings, home: Home, ports: Mapping[str, int], secr
         "vidette_controller",
         ports["ops"],
         home.path,
-        {**service, **controller_environment(addresses, secrets)},
+        {**controller_defaults(os.cpu_count() or 1), **service, **controller_environment(addresses, secrets)},
     )
     parts: dict[PartName, Part] = {
         PartName.POSTGRES: postgres,

@@ -14,7 +14,9 @@
 | `VIDETTE_TRITON_URL` | x | x | | `host:port` of Triton's gRPC; the controller hands it to workers |
 | `VIDETTE_JOBS_SOCKET` | | x | | the unix socket of the jobs server |
 | `VIDETTE_OPS_HOST`, `VIDETTE_OPS_PORT` | | x | | the controller's health and metrics |
+| `VIDETTE_MAX_RUNNING`, `_PER_TENANT` | | x | | as many jobs at once as there are cores, unless the user says otherwise |
 | `VIDETTE_POD_NAME` | | | x | the worker's own name |
+| `VIDETTE_METRICS_HOST`, `VIDETTE_METRICS_PORT` | | | x | loopback, any free port |
 
 Other `VIDETTE_…` variables of the user (tuning) reach api and controller unchanged. A worker decodes hostile media: it gets
 what its launch specification says and a bare environment, nothing else.
@@ -96,6 +98,16 @@ def controller_environment(addresses: StackAddresses, credentials: Credentials) 
     }
 
 
+def controller_defaults(cpus: int) -> dict[str, str]:
+    """What suits one machine better than the controller's own defaults, which are for a cluster; the user's settings win.
+
+    A worker keeps one core busy with decoding and its share of Triton: more jobs at once than cores only slow each other.
+    """
+    return {"VIDETTE_MAX_RUNNING": str(max(1, cpus)), "VIDETTE_MAX_RUNNING_PER_TENANT": str(max(1, cpus))}
+
+
 def worker_environment(machine: Mapping[str, str], stack_id: str) -> dict[str, str]:
-    """What every worker gets before its launch specification is laid over it."""
-    return {**{name: machine[name] for name in _BARE if name in machine}, **_MALLOC, STACK: stack_id}
+    """What every worker gets before its launch specification is laid over it. Its metrics port is in its log."""
+    bare = {name: machine[name] for name in _BARE if name in machine}
+    metrics = {"VIDETTE_METRICS_HOST": LOOPBACK, "VIDETTE_METRICS_PORT": "0"}
+    return {**bare, **_MALLOC, **metrics, STACK: stack_id}

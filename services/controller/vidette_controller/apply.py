@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 from vidette_core.adapters.postgres.schedule import Schedule
 from vidette_core.domain.ledger import verdict
-from vidette_core.ports.errors import Conflict, NotFound
+from vidette_core.ports.errors import Conflict, NotFound, PortError
 from vidette_core.ports.launcher import Launcher
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
@@ -43,11 +43,20 @@ class Applier:
         self._tolerated_error_share = tolerated_error_share
 
     async def apply(self, actions: Sequence[Action]) -> None:
-        """Raises `Unavailable` at the first action that cannot be carried out; the next round plans the rest again."""
+        """Carry out all that can be; then raise the first trouble met, if any. The next round plans the rest again."""
+        trouble: PortError | None = None
         for action in actions:
             with job_in_logs(action.job_id):
-                await self._apply(action)
+                try:
+                    await self._apply(action)
+                except PortError as error:
+                    # One job's trouble must not keep the others waiting.
+                    _log.warning("an action failed", action=type(action).__name__, error=str(error))
+                    trouble = trouble or error
+                    continue
             ACTIONS.labels(type(action).__name__).inc()
+        if trouble is not None:
+            raise trouble
 
     async def _apply(self, action: Action) -> None:
         match action:
