@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header
 from vidette_core.adapters.postgres.segments import Busy, Claimed, Over
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import ErrorCode, Problem
@@ -28,15 +28,10 @@ from vidette_core.ports.errors import Conflict, Rejected
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import CHUNKS_COMMITTED, CLAIMS, FRAMES_COMMITTED
 
-from vidette_api.wiring import Services
+from vidette_api.wiring import Services, Wired
 
 BUSY_RETRY_S = 2.0
 router = APIRouter(prefix="/v1")
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
 
 
 def _bearer(authorization: Annotated[str, Header()]) -> str:
@@ -46,7 +41,6 @@ def _bearer(authorization: Annotated[str, Header()]) -> str:
     return token
 
 
-Wired = Annotated[Services, Depends(_services)]
 Token = Annotated[str, Depends(_bearer)]
 
 

@@ -9,9 +9,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database
-from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, PipelineRow
+from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, PipelineRow, problem_of
 from vidette_core.domain.chunks import Chunk
-from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import Job, JobState, JobWarning, Tally
 from vidette_core.domain.pipelines import Pipeline
 from vidette_core.domain.sampling import Sampling
@@ -72,7 +71,6 @@ class JobReader:
 
 def _job(row: JobRow, pipeline_id: str) -> Job:
     assert row.pipeline_digest is not None, "the row has been submitted"
-    problem = Problem(row.error_code, row.error_message or "") if row.error_code is not None else None
     return Job(
         id=row.id,
         tenant=row.tenant,
@@ -82,7 +80,7 @@ def _job(row: JobRow, pipeline_id: str) -> Job:
         sampling=Sampling(row.frame_stride or 1, row.max_frames),
         chunk_frames=row.chunk_frames or 1,
         progress=row.progress,
-        problem=problem,
+        problem=problem_of(row),
         warnings=tuple(JobWarning(**warning) for warning in row.warnings),
         tally=tally_from_row(row),
         created_at=row.created_at,

@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.reading import chunk_from_row
-from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
+from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow, problem_of
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import JobState, SegmentState, Tally
 from vidette_core.domain.ledger import Imbalance, SegmentRecord, reconcile
@@ -208,12 +208,11 @@ def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
 
 
 def _running_segment(row: SegmentRow) -> RunningSegment:
-    problem = Problem(row.error_code, row.error_message or "") if row.error_code is not None else None
     return RunningSegment(
         index=row.index,
         done=SegmentState(row.state) is SegmentState.DONE,
         holder=row.holder,
         lease_until=row.lease_until,
         stalled_claims=tuple(row.stalled_claims),
-        problem=problem,
+        problem=problem_of(row),
     )

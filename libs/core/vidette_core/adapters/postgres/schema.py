@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Enum, Index, Text, func, te
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from vidette_core.domain.errors import ErrorCode
+from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, SegmentState
 
 
@@ -72,7 +72,7 @@ class JobRow(SQLModel, table=True):
     warnings: list[dict[str, str]] = Field(
         default_factory=list, sa_column=Column(JSONB, nullable=False, server_default=text("'[]'::jsonb"))
     )
-    error_code: ErrorCode | None = Field(default=None, sa_type=Text)
+    error_code: str | None = Field(default=None, sa_type=Text)
     error_message: str | None = Field(default=None, sa_type=Text)
     frames_ok: int | None = Field(default=None, sa_type=BigInteger)
     frames_decode_error: int | None = Field(default=None, sa_type=BigInteger)
@@ -103,7 +103,7 @@ class SegmentRow(SQLModel, table=True):
         default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default=text("'{}'"))
     )
     """The pods that claimed the segment since a chunk was last committed."""
-    error_code: ErrorCode | None = Field(default=None, sa_type=Text)
+    error_code: str | None = Field(default=None, sa_type=Text)
     error_message: str | None = Field(default=None, sa_type=Text)
     """What the holder reported as the job's end; the controller acts on it."""
 
@@ -124,3 +124,8 @@ class ChunkRow(SQLModel, table=True):
     sha256: str = Field(sa_type=Text)
     key: str = Field(sa_type=Text)
     created_at: datetime = Field(sa_column=_time(nullable=False, now=True))
+
+
+def problem_of(row: JobRow | SegmentRow) -> Problem | None:
+    """Why the job failed, or what the segment's holder reported."""
+    return None if row.error_code is None else Problem(ErrorCode(row.error_code), row.error_message or "")

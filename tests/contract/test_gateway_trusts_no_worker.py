@@ -1,0 +1,184 @@
+"""The gateway's routes over real PostgreSQL and a real store, called by workers that err, lie or come too late."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from vidette_api.gateway.app import gateway_app
+from vidette_api.settings import AnalysisSettings, UploadSettings
+from vidette_api.wiring import Services
+from vidette_core.adapters.nats import NatsWakeup
+from vidette_core.domain.pipelines import Catalog
+from vidette_core.domain.sampling import Sampling
+from vidette_core.settings import TokenSettings, WakeupSettings
+from vidette_core.tokens import Tokens
+
+from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters
+from tests.support.servers import StoreEndpoint
+from tests.support.stores import blob_store
+
+CONTENT = b"compressed rows"
+
+
+def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: bytes = CONTENT, **changes: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    counts = {"ok": frames, "decode_error": 0, "model_error": 0}
+    return {"first_sample": first_sample, **counts, "bytes": len(content), "sha256": digest, **changes}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    db: Adapters
+    tokens: Tokens
+    http: httpx.AsyncClient
+    job_id: UUID
+
+    async def call(self, method: str, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return await self.http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+
+    async def claim(self, pod: str = "pod-1") -> dict[str, Any]:
+        response = await self.call("POST", "/v1/claim", self.tokens.job_token(self.job_id, 1), {"pod": pod})
+        assert response.status_code == 200
+        answer: dict[str, Any] = response.json()["answer"]
+        return answer
+
+    async def upload(self, token: str, message: dict[str, Any], content: bytes = CONTENT) -> None:
+        address = (await self.call("POST", "/v1/chunks/upload", token, message)).json()["url"]
+        async with httpx.AsyncClient() as client:
+            (await client.put(address, content=content)).raise_for_status()
+
+
+@pytest.fixture
+async def gateway(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway]:
+    tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
+    wakeup = NatsWakeup(WakeupSettings(url=SecretStr("nats://127.0.0.1:1"), timeout_s=0.1))
+    async with adapters(postgres_url) as db, blob_store(s3) as store:
+        services = Services(
+            database=db.database,
+            store=store,
+            wakeup=wakeup,
+            catalog=Catalog(pipelines=(PIPELINE,)),
+            tokens=tokens,
+            submissions=db.submissions,
+            reader=db.reader,
+            segments=db.segments,
+            uploads=UploadSettings(),
+            analysis=AnalysisSettings(),
+        )
+        transport = httpx.ASGITransport(gateway_app(services))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            job_id = await db.submit(Sampling(2, 40))
+            await db.run()
+            yield Gateway(db, tokens, http, job_id)
+    await wakeup.close()
+
+
+async def test_a_claim_tells_a_worker_all_it_needs(gateway: Gateway) -> None:
+    answer = await gateway.claim()
+    assert answer["kind"] == "segment"
+    known = {
+        name: answer[name] for name in ("segment", "epoch", "next_sample", "planned", "frame_stride", "max_frames")
+    }
+    assert known == {
+        "segment": 0,
+        "epoch": 1,
+        "next_sample": 0,
+        "planned": False,
+        "frame_stride": 2,
+        "max_frames": 40,
+    }
+    assert answer["pipeline"]["id"] == PIPELINE.id
+    assert answer["chunk_frames"] == CHUNK_FRAMES
+
+
+async def test_another_pod_is_told_to_wait(gateway: Gateway) -> None:
+    await gateway.claim("pod-1")
+    assert (await gateway.claim("pod-2"))["kind"] == "busy"
+
+
+async def test_a_chunk_is_uploaded_committed_and_committed_again(gateway: Gateway) -> None:
+    token = (await gateway.claim())["session_token"]
+    await gateway.upload(token, chunk(0))
+    for _ in range(2):
+        response = await gateway.call("POST", "/v1/chunks", token, chunk(0))
+        assert (response.status_code, response.json()) == (200, {"next_sample": CHUNK_FRAMES})
+
+
+async def test_a_chunk_that_is_not_in_the_store_is_not_committed(gateway: Gateway) -> None:
+    token = (await gateway.claim())["session_token"]
+    response = await gateway.call("POST", "/v1/chunks", token, chunk(0))
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+
+
+async def test_a_chunk_of_another_size_than_its_object_is_refused(gateway: Gateway) -> None:
+    token = (await gateway.claim())["session_token"]
+    await gateway.upload(token, chunk(0))
+    response = await gateway.call("POST", "/v1/chunks", token, chunk(0, bytes=len(CONTENT) + 1))
+    assert response.status_code == 409
+
+
+@pytest.mark.parametrize("wrong", [chunk(3), chunk(0, CHUNK_FRAMES + 1), chunk(0, 0)], ids=["offset", "long", "empty"])
+async def test_no_address_is_given_for_a_chunk_off_its_boundary(wrong: dict[str, Any], gateway: Gateway) -> None:
+    token = (await gateway.claim())["session_token"]
+    assert (await gateway.call("POST", "/v1/chunks/upload", token, wrong)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/claim", {"pod": ""}),
+        ("/v1/plan", {"width": 0, "height": 1, "frames": 1, "duration_ms": None}),
+        ("/v1/plan", {"width": 1, "height": 1, "frames": -1, "duration_ms": None}),
+        ("/v1/renew", {"samples": -1}),
+        ("/v1/chunks", chunk(0, sha256="../../etc/passwd")),
+        ("/v1/chunks", chunk(0, bytes=2**40)),
+        ("/v1/finish", {"end_sample": 0}),
+        ("/v1/finish", {"end_sample": 5, "warnings": [{"code": "made-up", "message": "x"}]}),
+        ("/v1/report", {"code": "internal", "message": "x"}),
+        ("/v1/report", {"code": "invalid_video", "message": "x" * 501}),
+        ("/v1/report", {"code": "invalid_video", "message": "two\nlines"}),
+    ],
+)
+async def test_what_a_worker_must_not_say_is_refused(path: str, body: dict[str, Any], gateway: Gateway) -> None:
+    claim_token = gateway.tokens.job_token(gateway.job_id, 1)
+    token = claim_token if path == "/v1/claim" else (await gateway.claim())["session_token"]
+    assert (await gateway.call("POST", path, token, body)).status_code == 400
+
+
+async def test_tokens_are_for_one_purpose(gateway: Gateway) -> None:
+    session = (await gateway.claim())["session_token"]
+    job = gateway.tokens.job_token(gateway.job_id, 1)
+    assert (await gateway.call("POST", "/v1/claim", session, {"pod": "x"})).status_code == 401
+    assert (await gateway.call("GET", "/v1/source", job)).status_code == 401
+    assert (await gateway.call("GET", "/v1/source", "rubbish")).status_code == 401
+    assert (await gateway.http.get("/v1/source", headers={"Authorization": "Basic eDp5"})).status_code == 401
+
+
+async def test_a_replaced_worker_gets_no_more_addresses_of_the_video(gateway: Gateway) -> None:
+    old = (await gateway.claim())["session_token"]
+    assert (await gateway.call("GET", "/v1/source", old)).status_code == 200
+    await gateway.claim()
+    assert (await gateway.call("GET", "/v1/source", old)).status_code == 409
+
+
+async def test_a_reported_problem_reaches_the_controllers_eyes(gateway: Gateway) -> None:
+    token = (await gateway.claim())["session_token"]
+    body = {"code": "invalid_video", "message": "No readable index."}
+    assert (await gateway.call("POST", "/v1/report", token, body)).status_code == 204
+    (segment,) = (await gateway.db.schedule.snapshot()).jobs[0].segments
+    assert segment.problem is not None
+    assert (segment.problem.code.value, segment.problem.message) == ("invalid_video", "No readable index.")
+
+
+async def test_metrics_and_health_are_served_beside_the_routes(gateway: Gateway) -> None:
+    assert (await gateway.http.get("/healthz")).status_code == 200
+    assert (await gateway.http.get("/readyz")).json()["checks"] == {"database": "ok", "store": "ok"}
+    assert "vidette_claims_total" in (await gateway.http.get("/metrics")).text
