@@ -26,9 +26,12 @@ _log = structlog.get_logger(__name__)
 
 def _on_sigterm(_: int, __: FrameType | None) -> None:
     """End at once: what is committed is safe, and what is not would not get done within any grace period."""
-    _log.info("SIGTERM: another worker goes on from the last committed chunk")
-    sys.stderr.flush()
-    os._exit(WorkerExit.TERMINATED)
+    try:
+        _log.info("SIGTERM: another worker goes on from the last committed chunk")
+        sys.stderr.flush()
+    finally:
+        # Writing may fail, since the signal may have come in the middle of another line; the exit code must not.
+        os._exit(WorkerExit.TERMINATED)
 
 
 def main() -> WorkerExit:
