@@ -8,6 +8,7 @@ Use them by naming the fixture; register this module once, in `tests/conftest.py
 |---|---|---|
 | `postgres_server` | session | `PostgresServer`: the running server and `url(database)` |
 | `postgres_url` | function | URL (`postgresql+asyncpg://…`) of a fresh database, cloned from the migrated template |
+| `module_postgres_url` | module | the same, for tests that do not mind each other's rows |
 | `empty_postgres_url` | function | the same, without any table |
 | `nats_url` | session | URL with the token in it, JetStream on; use stream and consumer names of your own |
 | `s3` | session | `StoreEndpoint` of the store that the embedded stack runs (JuiceFS), its bucket made |
@@ -142,6 +143,12 @@ def _template(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer, _template: str) -> Iterator[str]:
+    with _database(postgres_server, _template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_postgres_url(postgres_server: PostgresServer, _template: str) -> Iterator[str]:
     with _database(postgres_server, _template) as url:
         yield url
 

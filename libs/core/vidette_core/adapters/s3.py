@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound", "NoSuchBucket"}
-THREADS = 16
-"""Requests to the store at once; more wait. Two for each of the default number of uploads."""
+THREADS = 32
+"""Requests to the store at once; more wait. Two for each of the default number of uploads, and as many for readers."""
+PING_S = 3.0
 
 
 class S3BlobStore:
@@ -33,19 +34,26 @@ class S3BlobStore:
         self._client = _client(settings, settings.endpoint, settings.timeout_s)
         self._patient = _client(settings, settings.endpoint, settings.complete_timeout_s)
         self._signer = _client(settings, settings.worker_endpoint or settings.endpoint, settings.timeout_s)
+        self._quick = _client(settings, settings.endpoint, min(PING_S, settings.timeout_s), attempts=1)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+        # Of its own, so that a ping does not wait behind uploads, and a store that hangs does not keep uploads from ending.
+        self._ping_threads = ThreadPoolExecutor(4, thread_name_prefix="s3-ping")
 
     async def ping(self) -> None:
-        await self._run(lambda: self._client.head_bucket(Bucket=self._bucket))
+        await self._run(lambda: self._quick.head_bucket(Bucket=self._bucket), self._ping_threads)
 
     async def create_upload(self, key: str) -> str:
         answer = await self._run(lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=key))
         return answer["UploadId"]
 
-    async def upload_part(self, key: str, upload_id: str, number: int, body: bytes) -> str:
+    async def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
         answer = await self._run(
             lambda: self._client.upload_part(
-                Bucket=self._bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=body,  # type: ignore[arg-type]  # botocore takes a bytearray as well, its stubs do not know
             )
         )
         return answer["ETag"]
@@ -79,8 +87,9 @@ class S3BlobStore:
     def _read(self, key: str, max_bytes: int) -> bytes:
         answer = self._client.get_object(Bucket=self._bucket, Key=key)
         with answer["Body"] as body:
-            content = body.read(max_bytes + 1)
-        if len(content) > max_bytes:
+            # The store's word for the length saves reading; the bytes themselves decide.
+            content = body.read(max_bytes + 1) if answer["ContentLength"] <= max_bytes else None
+        if content is None or len(content) > max_bytes:
             raise Rejected(f"the object {key} is larger than {max_bytes} bytes")
         return content
 
@@ -117,14 +126,15 @@ class S3BlobStore:
         return float(self._settings.url_life_s)
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._ping_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, call: Callable[[], T]) -> T:
+    async def _run(self, call: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         with _translating():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            return await asyncio.get_running_loop().run_in_executor(threads or self._threads, call)
 
 
-def _client(settings: StoreSettings, endpoint: str, timeout_s: float) -> S3Client:
+def _client(settings: StoreSettings, endpoint: str, timeout_s: float, attempts: int = 3) -> S3Client:
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -136,7 +146,7 @@ def _client(settings: StoreSettings, endpoint: str, timeout_s: float) -> S3Clien
             s3={"addressing_style": "path"},
             connect_timeout=min(5.0, timeout_s),
             read_timeout=timeout_s,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=THREADS,
             # The default, CRC32 trailers, is refused or stored verbatim by several S3-compatible stores.
             request_checksum_calculation="when_required",

@@ -18,7 +18,7 @@ class BlobStore(Protocol):
     async def create_upload(self, key: str) -> str:
         """Open a multipart upload and return its id."""
 
-    async def upload_part(self, key: str, upload_id: str, number: int, body: bytes) -> str:
+    async def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
         """Store part `number` (from 1; at least 5 MiB except the last) and return its ETag. Raises `NotFound`: aborted."""
 
     async def complete_upload(self, key: str, upload_id: str, etags: Mapping[int, str]) -> None:

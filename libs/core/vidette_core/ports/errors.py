@@ -11,6 +11,10 @@ class Unavailable(PortError):
     """The other side does not answer, or answers that it cannot now. Trying again later is right."""
 
 
+class DatabaseUnavailable(Unavailable):
+    """It is the database that does not answer."""
+
+
 class NotFound(PortError):
     """The other side answered that the thing does not exist."""
 
