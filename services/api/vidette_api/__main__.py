@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 
 import uvicorn
-from starlette.types import ASGIApp
+from vidette_core.serving import server
 from vidette_core.settings import LogSettings
 from vidette_core.telemetry.logs import configure_logs
 
@@ -15,32 +16,8 @@ from vidette_api.public.app import public_app
 from vidette_api.settings import ListenSettings
 from vidette_api.wiring import services_from_environment
 
-SHUTDOWN_S = 20
-"""How long requests under way may take to end after SIGTERM; uploads that take longer are aborted, and their rows say so."""
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to `main`, since two servers share the process."""
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # overrides a context manager of uvicorn's
-        import contextlib
-
-        return contextlib.nullcontext()
-
-
-def _server(app: ASGIApp, host: str, port: int) -> _Server:
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-        lifespan="off",
-    )
-    return _Server(config)
+LAST_WORDS_S = 8
+"""How long uploads that were cancelled then may take to abort themselves and say so in their rows and to their clients."""
 
 
 async def main() -> None:
@@ -48,18 +25,26 @@ async def main() -> None:
     listen = ListenSettings()
     async with services_from_environment() as services:
         servers = [
-            _server(public_app(services), listen.http_host, listen.http_port),
-            _server(gateway_app(services), listen.gateway_host, listen.gateway_port),
+            server(public_app(services), listen.http_host, listen.http_port),
+            server(gateway_app(services), listen.gateway_host, listen.gateway_port),
         ]
 
         def stop() -> None:
-            for server in servers:
-                server.should_exit = True
+            for each in servers:
+                each.should_exit = True
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
-        await asyncio.gather(*(server.serve() for server in servers))
+        await asyncio.gather(*(each.serve() for each in servers))
+        await _last_words(servers)
+
+
+async def _last_words(servers: Sequence[uvicorn.Server]) -> None:
+    """Uvicorn cancels what is left and does not wait for it; the services must stay open until it has cleaned up."""
+    tasks = {task for each in servers for task in each.server_state.tasks}
+    if tasks:
+        await asyncio.wait(tasks, timeout=LAST_WORDS_S)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.INVALID_FORMAT: 400,
     ErrorCode.INVALID_REQUEST: 400,
     ErrorCode.UNKNOWN_PIPELINE: 400,
-    ErrorCode.UPLOAD_ABORTED: 400,
     ErrorCode.UPLOAD_TIMEOUT: 408,
     ErrorCode.UPLOAD_TOO_LARGE: 413,
     ErrorCode.NOT_FOUND: 404,
@@ -30,8 +29,12 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.DATABASE_UNAVAILABLE: 503,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.TOO_MANY_UPLOADS: 503,
+    # A client that went away reads nothing; one that reads this met an api that is being stopped.
+    ErrorCode.UPLOAD_ABORTED: 503,
 }
 """Codes that a request may be answered with. Other codes end a job, and stand in its status."""
+
+DEFECT = Problem(ErrorCode.INTERNAL, "Something inside Vidette failed. It was logged; please report it.")
 
 
 def error_parts(code: ErrorCode, detail: str) -> tuple[dict[str, str], int, dict[str, str]]:
@@ -82,7 +85,7 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _defect(_: Request, error: Exception) -> JSONResponse:
     _log.error("a defect of Vidette met a request", exc_info=error)
-    return error_response(ErrorCode.INTERNAL, "Something inside Vidette failed. It was logged; please report it.")
+    return error_response(DEFECT.code, DEFECT.message)
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -37,6 +37,8 @@ class UploadSettings(BaseSettings):
     """From the first byte to the last. Also what an upload that crawls is ended by."""
     idle_timeout_s: Seconds = 60.0
     """Between two pieces of the body. A client that is silent for longer has gone."""
+    check_s: Seconds = 3.0
+    """How long database and store may take to answer before a body is read. Longer, and the client is told to come again."""
     part_bytes: Annotated[int, Field(ge=5 * MIB)] = 8 * MIB
     """Size of a multipart part (S3 asks for at least 5 MiB); grows when a declared length needs more than 10,000 parts."""
     heartbeat_s: Seconds = 15.0
@@ -44,6 +46,19 @@ class UploadSettings(BaseSettings):
     drain_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
     drain_s: Seconds = 10.0
     """How much, and for how long, of a refused body is read and dropped, so that the client reads the answer and no reset."""
+
+
+class ResultSettings(BaseSettings):
+    """Limits of `GET /video/results`. Workers are hostile: what they wrote is bounded before it is looked at."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_RESULTS_", frozen=True)
+
+    max_chunk_bytes: Annotated[int, Field(ge=2**10)] = 32 * MIB
+    """Compressed bytes of a chunk. A chunk of 200 crowded frames has 50 KB."""
+    max_chunk_text_bytes: Annotated[int, Field(ge=2**10)] = 64 * MIB
+    """The same, decompressed: 300 KB for each of 200 frames. What one reader holds is at most three times this."""
+    retry_s: Seconds = 8.0
+    """How long a chunk that the store says it has not is asked for again: just started, a store may not know it yet."""
 
 
 class AnalysisSettings(BaseSettings):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
+from fastapi import Depends, Request
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.reading import JobReader
@@ -18,7 +20,7 @@ from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import CatalogSettings, DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
 
-from vidette_api.settings import AnalysisSettings, LeaseSettings, UploadSettings
+from vidette_api.settings import AnalysisSettings, LeaseSettings, ResultSettings, UploadSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,16 @@ class Services:
     segments: Segments
     uploads: UploadSettings
     analysis: AnalysisSettings
+    results: ResultSettings = field(default_factory=ResultSettings)
+
+
+def services_of(request: Request) -> Services:
+    """What the app was made with; both apps keep it in `app.state.services`."""
+    services: Services = request.app.state.services
+    return services
+
+
+Wired = Annotated[Services, Depends(services_of)]
 
 
 @asynccontextmanager

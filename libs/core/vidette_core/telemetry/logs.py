@@ -30,7 +30,7 @@ def configure_logs(settings: LogSettings, service: str, **constants: str) -> Non
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     json = settings.format == "json"
-    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = structlog.processors.JSONRenderer() if json else _console()
     structlog.configure(
         processors=[
             *shared,
@@ -51,6 +51,11 @@ def configure_logs(settings: LogSettings, service: str, **constants: str) -> Non
     logging.basicConfig(handlers=[handler], level=settings.level, force=True)
     for chatty in ("botocore", "boto3", "urllib3", "httpx", "httpcore", "nats", "sqlalchemy", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """With plain tracebacks: the default one prints every local variable, and so what must not leak."""
+    return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What clients see: submit a video, ask how it goes, read its results, and list the pipelines."""

@@ -1,0 +1,72 @@
+"""The fields beside the file: what each may be, and one sentence for each way of being wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vidette_core.domain.errors import DomainError, ErrorCode, Problem
+from vidette_core.domain.pipelines import Catalog, Pipeline
+from vidette_core.domain.sampling import Sampling
+
+from vidette_api.public.form import Field, refused
+
+LARGEST = 2**31 - 1
+"""What the database's integer holds; 2 years of video at 30 frames a second."""
+_ABSENT = {"", "null"}
+"""What browsers and generated clients send for an optional field that was left empty."""
+_WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    pipeline: Pipeline
+    sampling: Sampling
+
+
+class ParameterReader:
+    """Takes the fields as they come, each checked at once, so that a bad one before the file is refused before the file."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._pipeline: Pipeline | None = None
+        self._numbers: dict[str, int] = {}
+
+    def take(self, field: Field) -> None:
+        """Raises `DomainError` when the value is not allowed."""
+        value = field.value.strip()
+        if field.name == "pipeline_id":
+            self._pipeline = self._known(value)
+        elif value not in _ABSENT:
+            self._numbers[field.name] = _number(field.name, value)
+
+    def complete(self) -> Parameters:
+        """What was asked for, with the defaults. Raises `DomainError` when `pipeline_id` never came."""
+        if self._pipeline is None:
+            raise refused(f"The field pipeline_id is missing. Allowed: {self._allowed}.")
+        sampling = Sampling(self._numbers.get("frame_stride", 1), self._numbers.get("max_frames"))
+        return Parameters(self._pipeline, sampling)
+
+    @property
+    def _allowed(self) -> str:
+        return ", ".join(self._catalog.ids) or "none; this installation has no pipeline"
+
+    def _known(self, value: str) -> Pipeline | None:
+        if not value:
+            return None
+        pipeline = self._catalog.get(value)
+        if pipeline is None:
+            message = f"Unknown pipeline_id {_shown(value)}. Allowed: {self._allowed}."
+            raise DomainError(Problem(ErrorCode.UNKNOWN_PIPELINE, message))
+        return pipeline
+
+
+def _number(name: str, value: str) -> int:
+    if not _WHOLE.fullmatch(value) or not 1 <= int(value) <= LARGEST:
+        raise refused(f"{name} must be a whole number from 1 to {LARGEST}, not {_shown(value)}.")
+    return int(value)
+
+
+def _shown(value: str) -> str:
+    """What the client sent, short and with control characters escaped."""
+    return repr(value if len(value) <= 60 else value[:60] + "…")

@@ -1,0 +1,82 @@
+"""The OpenAPI document says what the routes do, errors and headers included."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.public_api import Api, no_store, public_api
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+STATUSES = {
+    ("/video/submit", "post"): {"200", "400", "408", "413", "500", "503"},
+    ("/video/status/{job_id}", "get"): {"200", "404", "500", "503"},
+    ("/video/results/{job_id}", "get"): {"200", "400", "404", "500", "503"},
+    ("/pipelines", "get"): {"200", "500"},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api() -> AsyncIterator[Api]:
+    async with public_api("postgresql+asyncpg://nobody@127.0.0.1:1/none", no_store()) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def document(api: Api) -> dict[str, Any]:
+    answer = await api.client.get("/openapi.json")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_every_route_declares_every_answer_and_no_422(document: dict[str, Any]) -> None:
+    declared = {
+        (path, method): set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert declared == STATUSES
+
+
+async def test_every_error_is_a_sentence_with_its_code_in_a_header(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["ErrorAnswer"]["properties"].keys() == {"detail"}
+    assert "HTTPValidationError" not in schemas
+    for (path, method), statuses in STATUSES.items():
+        for status in statuses - {"200"}:
+            answer = document["paths"][path][method]["responses"][status]
+            assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorAnswer")
+            assert "Vidette-Error" in answer["headers"]
+            assert ("Retry-After" in answer["headers"]) == (status == "503")
+
+
+async def test_the_form_is_declared_with_its_fields(document: dict[str, Any]) -> None:
+    body = document["paths"]["/video/submit"]["post"]["requestBody"]
+    form = body["content"]["multipart/form-data"]["schema"]
+    assert body["required"] is True
+    assert list(form["properties"]) == ["file", "pipeline_id", "frame_stride", "max_frames"]
+    assert form["required"] == ["file", "pipeline_id"]
+    assert form["additionalProperties"] is False
+
+
+async def test_headers_of_good_answers_are_declared(document: dict[str, Any]) -> None:
+    paths = document["paths"]
+    assert "Location" in paths["/video/submit"]["post"]["responses"]["200"]["headers"]
+    results = paths["/video/results/{job_id}"]["get"]["responses"]["200"]
+    assert "Link" in results["headers"]
+    assert set(results["content"]) == {"application/json", "application/x-ndjson"}
+
+
+async def test_a_status_is_one_of_exactly_four(document: dict[str, Any]) -> None:
+    status = document["components"]["schemas"]["JobStatus"]["properties"]["status"]
+    assert status["enum"] == ["pending", "running", "completed", "failed"]
+    assert "JobState" not in document["components"]["schemas"]
+
+
+async def test_the_job_id_of_a_path_is_any_text(document: dict[str, Any]) -> None:
+    """A malformed id is a 404 and no error of its own, so the document must not call it wrong."""
+    [parameter] = document["paths"]["/video/status/{job_id}"]["get"]["parameters"]
+    assert parameter["schema"] == {"type": "string", "title": "Job Id"}
