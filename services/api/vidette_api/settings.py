@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vidette_core.domain.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES, MAX_CHUNK_TEXT_BYTES
 from vidette_core.settings import Port, Seconds
 
 MIB = 2**20
@@ -53,10 +55,9 @@ class ResultSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIDETTE_RESULTS_", frozen=True)
 
-    max_chunk_bytes: Annotated[int, Field(ge=2**10)] = 32 * MIB
-    """Compressed bytes of a chunk. A chunk of 200 crowded frames has 50 KB."""
-    max_chunk_text_bytes: Annotated[int, Field(ge=2**10)] = 64 * MIB
-    """The same, decompressed: 300 KB for each of 200 frames. What one reader holds is at most three times this."""
+    max_chunk_bytes: Annotated[int, Field(ge=2**10)] = MAX_CHUNK_BYTES
+    max_chunk_text_bytes: Annotated[int, Field(ge=2**10)] = MAX_CHUNK_TEXT_BYTES
+    """The same, decompressed."""
     retry_s: Seconds = 8.0
     """How long a chunk that the store says it has not is asked for again: just started, a store may not know it yet."""
 
@@ -66,7 +67,7 @@ class AnalysisSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
 
-    chunk_frames: Annotated[int, Field(ge=1, le=10_000)] = 200
+    chunk_frames: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = 200
     """Sampled frames in a chunk: what a lost worker costs at most, against how well a chunk compresses."""
 
 

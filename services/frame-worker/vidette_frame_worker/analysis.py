@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+
 from vidette_core.domain.pipelines import Pipeline
-from vidette_core.domain.results import FrameError, FrameResult, FrameRow
+from vidette_core.domain.results import FrameError, FrameResult, FrameRow, bounded
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_core.ports.inference import Inference
 from vidette_core.telemetry.metrics import FRAMES_ANALYSED, INFERENCE_RETRIES
-
 from vidette_frame_worker.backoff import patiently
 from vidette_frame_worker.detection import ObjectDetector
 from vidette_frame_worker.ocr import TextRecogniser, join_lines
@@ -44,7 +44,7 @@ class FrameAnalyser:
         """
         result = self._result(frame)
         FRAMES_ANALYSED.labels(result.error.value if result.error else "ok").inc()
-        return FrameRow(frame_index=frame.frame_index, result=result)
+        return bounded(FrameRow(frame_index=frame.frame_index, result=result))
 
     def _result(self, frame: DecodedFrame) -> FrameResult:
         if frame.image is None:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from vidette_core.domain.jobs import Fence, Tally
+from vidette_core.domain.results import MAX_ROW_BYTES
 
+MAX_CHUNK_FRAMES = 256
+MAX_CHUNK_BYTES = 64 * 2**20
+"""Compressed. A chunk of 200 crowded frames has 50 KB."""
+MAX_CHUNK_TEXT_BYTES = MAX_CHUNK_FRAMES * MAX_ROW_BYTES
+"""Decompressed: 96 MiB. What one reader holds is at most three times this."""
 SHA_PREFIX = 16
 """Hex digits of the SHA-256 in a key. Two writers of one epoch do not exist, so this only has to tell retries apart."""
 

@@ -64,7 +64,9 @@ def verdict(balance: Tally | Imbalance, tolerated_error_share: float) -> Problem
         tolerated_error_share: the job fails when more than this share of its frames erred; at 1.0, only when all did.
     """
     if isinstance(balance, Imbalance):
-        message = f"The results do not account for every frame once ({balance.reason}). This is a defect; please report it."
+        message = (
+            f"The results do not account for every frame once ({balance.reason}). This is a defect; please report it."
+        )
         return Problem(ErrorCode.INTERNAL, message)
     if balance.frames == 0 or balance.decode_error == balance.frames:
         message = "No frame of the video could be decoded. Check that the file plays, and send it again."

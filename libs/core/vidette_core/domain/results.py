@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -18,6 +18,8 @@ Point = tuple[Finite, Finite]
 MAX_DETECTIONS = 1000
 MAX_LINES = 1000
 MAX_TEXT = 100_000
+MAX_ROW_BYTES = 384 * 1024
+"""One row as JSON: a page of a thousand lines has 200 KB. Workers leave out lines beyond it, and so bound their chunks."""
 
 
 class FrameError(StrEnum):
@@ -65,4 +67,10 @@ class FrameRow(_Row):
     result: FrameResult
 
 
-ROWS = TypeAdapter(list[FrameRow])
+def bounded(row: FrameRow) -> FrameRow:
+    """The row, without the last lines of its text where it would be longer than MAX_ROW_BYTES as JSON."""
+    while len(row.model_dump_json().encode()) > MAX_ROW_BYTES:
+        lines = row.result.lines[: len(row.result.lines) // 2]
+        text = "\n".join(line.text for line in lines)
+        row = row.model_copy(update={"result": row.result.model_copy(update={"lines": lines, "text": text})})
+    return row

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vidette_core.domain.chunks import MAX_CHUNK_BYTES
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.pipelines import Pipeline
 
@@ -99,7 +100,7 @@ class ChunkMessage(_Message):
     ok: Samples
     decode_error: Samples
     model_error: Samples
-    bytes: Annotated[int, Field(ge=1, le=256 * 2**20)]
+    bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
