@@ -48,7 +48,8 @@ def install_uv() -> None:
 def main() -> None:
     here = sys.version_info[:2]
     if not OLDEST <= here <= NEWEST:
-        fail("Python 3.11, 3.12 or 3.13 is needed, this is %d.%d. Say which: make PYTHON=python3.12 ..." % here)
+        this = ".".join(map(str, here))
+        fail("Python 3.11, 3.12 or 3.13 is needed, this is " + this + ". Say which: make PYTHON=python3.12 ...")
     uv = find_uv()
     # The interpreter itself, not a shim or a venv's link to it, which may point elsewhere tomorrow.
     sync = [uv, "sync", "--frozen", "--quiet", "--project", str(ROOT), "--python", os.path.realpath(sys.executable)]

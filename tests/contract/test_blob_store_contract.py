@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+
+from tests.support.public_api import no_store, store_settings
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.errors import NotFound, Rejected, Unavailable
 from vidette_core.testing.blobs import InMemoryBlobStore
-
-from tests.support.public_api import no_store, store_settings
 
 MIB = 2**20
 Fixtures = pytest.FixtureRequest

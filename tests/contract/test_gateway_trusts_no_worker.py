@@ -11,6 +11,10 @@ from uuid import UUID
 import httpx
 import pytest
 from pydantic import SecretStr
+
+from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters
+from tests.support.servers import StoreEndpoint
+from tests.support.stores import blob_store
 from vidette_api.gateway.app import gateway_app
 from vidette_api.settings import AnalysisSettings, UploadSettings
 from vidette_api.wiring import Services
@@ -19,10 +23,6 @@ from vidette_core.domain.pipelines import Catalog
 from vidette_core.domain.sampling import Sampling
 from vidette_core.settings import TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
-
-from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters
-from tests.support.servers import StoreEndpoint
-from tests.support.stores import blob_store
 
 CONTENT = b"compressed rows"
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
+from tests.support.detectors import frames
+from tests.support.triton import TritonServer
 from vidette_core.domain.pipelines import ModelRef
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_core.ports.inference import Inference, Tensor
 from vidette_core.testing.onnx_inference import OnnxInference
-
-from tests.support.detectors import frames
-from tests.support.triton import TritonServer
 
 
 @pytest.fixture(params=["in process", "triton"])

@@ -16,6 +16,9 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
+
+from tests.support import obedient_worker
+from tests.support.processes import eventually, is_alive
 from vidette_core.adapters.process_launcher import ProcessLauncher
 from vidette_core.ports.errors import Conflict, NotFound, Unavailable
 from vidette_core.ports.launcher import LaunchedJob, Launcher, LaunchPhase, LaunchSpec
@@ -23,9 +26,6 @@ from vidette_core.testing.launcher import FakeLauncher
 from vidette_local.jobs.cluster import Cluster, WorkerTemplate
 from vidette_local.jobs.server import application, serving
 from vidette_local.leftovers import Ledger
-
-from tests.support import obedient_worker
-from tests.support.processes import eventually, is_alive
 
 _LIMIT = 20.0
 _BACKOFF_LIMIT = 2

@@ -10,12 +10,12 @@ import httpx
 import pytest
 import pytest_asyncio
 import zstandard
-from vidette_api.settings import ResultSettings
-from vidette_core.domain.jobs import Tally
 
 from tests.support.finished_jobs import MadeChunk, chunks_of, finished_job, frame, made_chunk, ndjson, packed
 from tests.support.public_api import Api, detail, public_api, store_settings
 from tests.support.servers import StoreEndpoint
+from vidette_api.settings import ResultSettings
+from vidette_core.domain.jobs import Tally
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 2**20

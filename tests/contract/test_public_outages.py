@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import make_url
-from vidette_api.settings import UploadSettings
-from vidette_core.domain.jobs import JobState
-from vidette_core.settings import StoreSettings
 
 from tests.support.finished_jobs import chunks_of, finished_job, frame
 from tests.support.network import BreakableWay, breakable_way, silent_port
 from tests.support.public_api import MP4_HEAD, NOBODY, Api, detail, no_store, public_api, store_settings
 from tests.support.raw_http import FILE_HEAD, FORM_END, RawUpload, raw_upload
 from tests.support.servers import StoreEndpoint
+from vidette_api.settings import UploadSettings
+from vidette_core.domain.jobs import JobState
+from vidette_core.settings import StoreSettings
 
 SOON = UploadSettings(check_s=0.5, drain_s=1)
 BOUND_S = 6.0

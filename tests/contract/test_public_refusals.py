@@ -11,11 +11,11 @@ from typing import Any
 
 import pycurl
 import pytest
-from vidette_api.settings import UploadSettings
 
 from tests.support.public_api import MP4_HEAD, Api, public_api, store_settings
 from tests.support.raw_http import BOUNDARY, FILE_HEAD, FORM_END, raw_upload
 from tests.support.servers import StoreEndpoint
+from vidette_api.settings import UploadSettings
 
 MIB = 2**20
 INVALID = b'{"detail":"Invalid file format. Must be MP4, MOV, or AVI."}'

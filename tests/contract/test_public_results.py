@@ -14,13 +14,13 @@ import httpx
 import psutil
 import pytest
 import pytest_asyncio
-from vidette_api.settings import ResultSettings
-from vidette_core.domain.jobs import JobState
-from vidette_core.domain.sampling import Sampling
 
 from tests.support.finished_jobs import change, chunks_of, finished_job, frame, put_chunks, running_job
 from tests.support.public_api import PIPELINE, Api, detail, public_api, store_settings
 from tests.support.servers import StoreEndpoint
+from vidette_api.settings import ResultSettings
+from vidette_core.domain.jobs import JobState
+from vidette_core.domain.sampling import Sampling
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 2**20

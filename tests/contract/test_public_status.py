@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 from prometheus_client import generate_latest
-from vidette_core.domain.jobs import JobState
-from vidette_core.settings import StoreSettings
-from vidette_core.telemetry.metrics import REGISTRY
 
 from tests.support.finished_jobs import change, running_job
 from tests.support.public_api import MP4_HEAD, Api, detail, no_store, public_api
+from vidette_core.domain.jobs import JobState
+from vidette_core.settings import StoreSettings
+from vidette_core.telemetry.metrics import REGISTRY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEYS = ["job_id", "status", "progress", "created_at", "updated_at"]

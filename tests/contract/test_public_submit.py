@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from vidette_api.settings import UploadSettings
-from vidette_core.domain.chunks import source_key
-from vidette_core.domain.jobs import JobState
 
 from tests.support.network import silent_port
 from tests.support.public_api import MP4_HEAD, NOBODY, PIPELINE, Api, detail, public_api, store_settings
 from tests.support.servers import StoreEndpoint
+from vidette_api.settings import UploadSettings
+from vidette_core.domain.chunks import source_key
+from vidette_core.domain.jobs import JobState
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,14 +10,14 @@ from uuid import UUID
 import psutil
 import pytest
 from sqlalchemy import update
-from vidette_api.settings import UploadSettings
-from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.domain.jobs import JobState
 
 from tests.support.network import narrow_way
 from tests.support.public_api import MP4_HEAD, Api, detail, public_api, store_settings
 from tests.support.raw_http import FILE_HEAD, raw_upload
 from tests.support.servers import StoreEndpoint
+from vidette_api.settings import UploadSettings
+from vidette_core.adapters.postgres.schema import JobRow
+from vidette_core.domain.jobs import JobState
 
 MIB = 2**20
 LIMITS = UploadSettings(max_at_once=2, idle_timeout_s=0.5, timeout_s=2, heartbeat_s=0.1, drain_s=1)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from vidette.client import Client
-from vidette.errors import VidetteError
-from vidette.models import JobState
 
 from tests.support.clips import write_clip
 from tests.support.stacks import PIPELINE_ID
+from vidette.client import Client
+from vidette.errors import VidetteError
+from vidette.models import JobState
 
 
 def header_only(path: Path) -> None:

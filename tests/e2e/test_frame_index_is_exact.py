@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from vidette.client import Client
 
 from tests.support.clips import write_clip, write_digits_clip
 from tests.support.stacks import PIPELINE_ID, completed, numbers
+from vidette.client import Client
 
 FRAMES = 70
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.support.stacks import completed
 from vidette.client import Client
 from vidette.models import FrameRow
 from vidette_models.demo.evaluation import Predictions, accuracy
@@ -15,8 +17,6 @@ from vidette_models.demo.sample import sample_path
 from vidette_models.demo.scenes import SceneClip
 from vidette_models.demo.sprites import LABELS
 from vidette_models.demo.video import write_h264
-
-from tests.support.stacks import completed
 
 
 def predictions_of(row: FrameRow) -> Predictions:

@@ -6,12 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from vidette.client import Client
-from vidette.models import JobStatus
-from vidette_local.stack_process import StackProcess
 
 from tests.support.clips import write_clip
 from tests.support.stacks import PIPELINE_ID, completed, numbers, until
+from vidette.client import Client
+from vidette.models import JobStatus
+from vidette_local.stack_process import StackProcess
 
 FRAMES = 1200
 

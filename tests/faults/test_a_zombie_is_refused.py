@@ -14,16 +14,16 @@ from uuid import UUID
 
 import httpx
 from pydantic import SecretStr
+
+from tests.support.clips import write_clip
+from tests.support.processes import wait_until
+from tests.support.stacks import PIPELINE_ID, completed, numbers, until
 from vidette.client import Client
 from vidette.models import JobStatus
 from vidette_core.settings import TokenSettings
 from vidette_core.tokens import Tokens
 from vidette_local import credentials
 from vidette_local.stack_process import StackProcess
-
-from tests.support.clips import write_clip
-from tests.support.processes import wait_until
-from tests.support.stacks import PIPELINE_ID, completed, numbers, until
 
 FRAMES = 1500
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from vidette.client import Client
-from vidette.models import JobStatus
-from vidette_local.stack_process import StackProcess
 
 from tests.support.clips import write_clip
 from tests.support.processes import stack_processes, wait_until
 from tests.support.stacks import PIPELINE_ID, completed, free_port, numbers, stack_running, until
+from vidette.client import Client
+from vidette.models import JobStatus
+from vidette_local.stack_process import StackProcess
 
 FRAMES = 1200
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+
+from tests.support.triton import TritonServer, lookup_model, slow_model, triton_running, write_models
 from vidette_core.adapters.triton import TritonInference
 from vidette_core.ports.errors import Unavailable
 from vidette_core.ports.inference import Tensor
 from vidette_local.triton_runtime import SHARED_MEMORY, shared_memory_prefix, sweep_shared_memory
-
-from tests.support.triton import TritonServer, lookup_model, slow_model, triton_running, write_models
 
 ONE: dict[str, Tensor] = {"index": np.ones((1, 1), np.int32)}
 ZERO: dict[str, Tensor] = {"x": np.zeros((1, 1), np.float32)}

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from vidette_core.domain.worker_api import WorkerExit
-
 from tests.support.processes import wait_until
+from vidette_core.domain.worker_api import WorkerExit
 
 
 @contextmanager

@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
+from tests.support.encode import read_rgb, write_h264
 from vidette_models.demo.card import detector_path, digest_of, load_card
 from vidette_models.demo.evaluation import Predictions, accuracy, overlaps
 from vidette_models.demo.proof import CLIP_SEEDS, measure_clips
 from vidette_models.demo.runner import DemoRunner, letterbox, suppress
 from vidette_models.demo.sample import SEED, sample_path, sample_truth, truth_path
 from vidette_models.demo.scenes import LABELS, SceneClip
-
-from tests.support.encode import read_rgb, write_h264
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
+
 from vidette_core.adapters.postgres import schema
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.migrate import migrate

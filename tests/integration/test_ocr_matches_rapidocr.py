@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rapidocr import RapidOCR
 from rapidocr.ch_ppocr_det.main import TextDetector
 from rapidocr.ch_ppocr_det.utils import DBPostProcess
+
 from vidette_core.domain.pipelines import ModelRef, TextReader
 from vidette_core.testing.onnx_inference import OnnxInference
 from vidette_frame_worker.ocr import TextRecogniser

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+
+from tests.support.jobs import Adapters, adapters, chunk
 from vidette_core.adapters.postgres.schedule import Caps
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, Tally
 from vidette_core.domain.ledger import Imbalance, verdict
 from vidette_core.ports.errors import Conflict, NotFound
-
-from tests.support.jobs import Adapters, adapters, chunk
 
 
 @pytest.fixture

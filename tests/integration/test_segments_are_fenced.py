@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
+from tests.support.jobs import Adapters, adapters, chunk, launch
 from vidette_core.adapters.postgres.segments import Busy, Claimed, Over
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, JobWarning
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict
-
-from tests.support.jobs import Adapters, adapters, chunk, launch
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vidette_local.ports import is_free, load_or_pick
-from vidette_local.stack_process import StackDidNotStart, StackProcess
 
 from tests.support.processes import is_alive, stack_processes, wait_until
+from vidette_local.ports import is_free, load_or_pick
+from vidette_local.stack_process import StackDidNotStart, StackProcess
 
 PARTS = {"VIDETTE_PARTS": "postgres,nats,s3"}
 NAMES = ["postgres", "nats", "s3"]

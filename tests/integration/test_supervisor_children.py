@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from vidette_local import logs, procfs
-from vidette_local.child import Child, Command
 
 from tests.support.processes import eventually, is_alive, wait_until
+from vidette_local import logs, procfs
+from vidette_local.child import Child, Command
 
 _SLEEP = "import time; time.sleep(60)"
 # A program whose own child knows nothing of anybody's death, as Triton's model processes.

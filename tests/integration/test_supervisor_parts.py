@@ -7,9 +7,9 @@ from pathlib import Path
 import asyncpg
 import nats
 import pytest
-from vidette_local.parts.s3 import s3_client
 
 from tests.support.servers import PostgresServer, StoreEndpoint, postgres_running, s3_running
+from vidette_local.parts.s3 import s3_client
 
 
 async def test_postgres_answers_over_tcp_with_a_password(empty_postgres_url: str) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.support.processes import is_alive, wait_until
+from tests.support.triton import write_pipelines
 from vidette_core.adapters.triton import TritonAdmin, TritonInference
 from vidette_local.child import Child
 from vidette_local.parts.part import running
@@ -18,9 +21,6 @@ from vidette_local.ports import load_or_pick
 from vidette_local.settings import LocalSettings
 from vidette_local.triton_runtime import sweep_shared_memory
 from vidette_local.triton_watch import TritonWatch, canaries
-
-from tests.support.processes import is_alive, wait_until
-from tests.support.triton import write_pipelines
 
 
 def make_part(folder: Path) -> TritonPart:

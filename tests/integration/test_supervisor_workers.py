@@ -11,12 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from vidette_core.adapters.process_launcher import ProcessLauncher
-from vidette_core.ports.launcher import LaunchedJob, LaunchSpec
-from vidette_local.stack_process import StackProcess
 
 from tests.support import obedient_worker
 from tests.support.processes import eventually, is_alive, stack_processes, wait_until
+from vidette_core.adapters.process_launcher import ProcessLauncher
+from vidette_core.ports.launcher import LaunchedJob, LaunchSpec
+from vidette_local.stack_process import StackProcess
 
 _UP = """
 import sys

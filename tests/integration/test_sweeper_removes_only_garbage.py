@@ -12,6 +12,10 @@ import httpx
 import pytest
 from sqlalchemy import func, update
 from sqlmodel import col
+
+from tests.support.jobs import CHUNK_FRAMES, Adapters, adapters, chunk
+from tests.support.servers import StoreEndpoint
+from tests.support.stores import blob_store
 from vidette_controller.settings import SweepSettings
 from vidette_controller.sweep import Sweeper
 from vidette_core.adapters.postgres.schema import JobRow
@@ -21,10 +25,6 @@ from vidette_core.domain.chunks import chunk_key, results_prefix, source_key
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.ledger import verdict
 from vidette_core.ports.errors import Conflict, NotFound
-
-from tests.support.jobs import CHUNK_FRAMES, Adapters, adapters, chunk
-from tests.support.servers import StoreEndpoint
-from tests.support.stores import blob_store
 
 PART = b"x" * 5 * 2**20
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rapidocr import RapidOCR
+
+from tests.support.triton import TritonServer
 from vidette_core.adapters.triton import TritonInference
 from vidette_models.repository import Repository
 from vidette_models.text_graphs import PADDING, STRIP_HEIGHT
-
-from tests.support.triton import TritonServer
 
 Picture = NDArray[np.uint8]
 WORDS = ("Platform 9", "Queue: 14 min.", "ABC-1234", "EXIT to Gate B12, level 3")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vidette_local.triton_python import VERSIONS, find_python, inspect_python
-from vidette_local.triton_runtime import RuntimeUnavailable, TritonRuntime, prepare
 
 from tests.support.triton import ROOT
+from vidette_local.triton_python import VERSIONS, find_python, inspect_python
+from vidette_local.triton_runtime import RuntimeUnavailable, TritonRuntime, prepare
 
 PROJECT = ROOT / "deploy" / "triton" / "cpu"
 _PREPARE = "import sys; from pathlib import Path; from vidette_local.triton_runtime import prepare; "

@@ -9,9 +9,6 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as raw
-from vidette_core.adapters.triton import TritonAdmin, TritonInference
-from vidette_core.ports.errors import PortError, Rejected, Unavailable
-from vidette_models.triton_config import Serving
 
 from tests.support.detectors import decode, frames, run_raw, tiny_yolo
 from tests.support.triton import (
@@ -22,6 +19,9 @@ from tests.support.triton import (
     triton_running,
     write_models,
 )
+from vidette_core.adapters.triton import TritonAdmin, TritonInference
+from vidette_core.ports.errors import PortError, Rejected, Unavailable
+from vidette_models.triton_config import Serving
 
 
 def test_a_detector_answers_what_numpy_makes_of_its_export(

@@ -9,14 +9,14 @@ import av
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.support.clips import KINDS, read_code, write_clip
+from tests.support.mp4_surgery import spoil_packets
 from vidette_core.domain.containers import Container
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.results import FrameError
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import DecodedFrame, Limits, LocalFile, Video, VideoError
-
-from tests.support.clips import KINDS, read_code, write_clip
-from tests.support.mp4_surgery import spoil_packets
 
 FRAMES = 60
 

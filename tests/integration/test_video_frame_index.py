@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.support.clips import KINDS, TRUNCATED, read_code, write_clip
 from vidette_core.domain.containers import SNIFF_BYTES, Container, sniff
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import DecodedFrame, Limits, LocalFile, Video
-
-from tests.support.clips import KINDS, TRUNCATED, read_code, write_clip
 
 FRAMES = 70
 WHOLE = sorted(set(KINDS) - set(TRUNCATED))

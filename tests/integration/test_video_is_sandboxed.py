@@ -11,12 +11,12 @@ from pathlib import Path
 
 import av
 import pytest
-from vidette_core.domain.containers import SNIFF_BYTES, Container, sniff
-from vidette_core.domain.errors import ErrorCode
-from vidette_frame_worker.video import Limits, LocalFile, Video, VideoError
 
 from tests.support.clips import write_clip
 from tests.support.range_server import RangeServer, range_server
+from vidette_core.domain.containers import SNIFF_BYTES, Container, sniff
+from vidette_core.domain.errors import ErrorCode
+from vidette_frame_worker.video import Limits, LocalFile, Video, VideoError
 
 
 @pytest.fixture

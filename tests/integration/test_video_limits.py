@@ -6,12 +6,12 @@ import struct
 from pathlib import Path
 
 import pytest
+
+from tests.support.clips import write_clip
 from vidette_core.domain.containers import Container
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import Limits, LocalFile, Video, VideoError
-
-from tests.support.clips import write_clip
 
 FRAMES = 50
 

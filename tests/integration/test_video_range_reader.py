@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.clips import read_code, write_clip
+from tests.support.range_server import Fault, RangeServer, range_server
 from vidette_core.domain.containers import Container
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected, Unavailable
 from vidette_frame_worker.video import Limits, RangeReader, Video
 from vidette_frame_worker.video.range_reader import RangePolicy
-
-from tests.support.clips import read_code, write_clip
-from tests.support.range_server import Fault, RangeServer, range_server
 
 QUICK = RangePolicy(
     block=1000, max_ahead=4, cached_blocks=8, read_timeout=0.3, total_timeout=0.8, first_pause=0.01, longest_pause=0.1

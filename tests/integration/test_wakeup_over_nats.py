@@ -12,10 +12,10 @@ from uuid import uuid4
 import nats
 import pytest
 from pydantic import SecretStr
-from vidette_core.adapters.nats import STREAM, NatsWakeup
-from vidette_core.settings import WakeupSettings
 
 from tests.support.servers import NatsServer, nats_running
+from vidette_core.adapters.nats import STREAM, NatsWakeup
+from vidette_core.settings import WakeupSettings
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+
 from vidette_core.adapters.triton import TritonInference
 from vidette_core.domain.pipelines import ModelRef
 from vidette_core.ports.errors import PortError, Rejected, Unavailable

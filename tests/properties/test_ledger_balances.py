@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidette_core.domain.chunks import Chunk
 from vidette_core.domain.jobs import SegmentState, Tally
 from vidette_core.domain.ledger import Imbalance, SegmentRecord, reconcile, verdict

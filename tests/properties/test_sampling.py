@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidette_core.domain.planning import MediaFacts, plan_segments, progress_of
 from vidette_core.domain.sampling import Sampling
 

@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.support.clips import BLOCK, CHECK, COLUMNS, GREY, HEIGHT, LEFT, ROWS, TOP, WIDTH
 from vidette_core.domain.pipelines import Catalog, Detector, Letterbox, Pipeline
 from vidette_models.repository import Repository
 from vidette_models.served import ServedModel
-
-from tests.support.clips import BLOCK, CHECK, COLUMNS, GREY, HEIGHT, LEFT, ROWS, TOP, WIDTH
 
 PIPELINE_ID = "code"
 NUMBERS = 2048

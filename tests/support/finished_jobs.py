@@ -13,13 +13,13 @@ import httpx
 import zstandard
 from sqlalchemy import func, insert, update
 from sqlmodel import col
+
+from tests.support.public_api import PIPELINE, Api
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow
 from vidette_core.adapters.postgres.submissions import Submission
 from vidette_core.domain.chunks import ChunkClaim, chunk_key
 from vidette_core.domain.jobs import Fence, JobState, Tally
 from vidette_core.domain.sampling import Sampling
-
-from tests.support.public_api import PIPELINE, Api
 
 
 def frame(index: int, *, error: str | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from pydantic import SecretStr
 from sqlalchemy import update
 from sqlmodel import col
+
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.reading import JobReader
 from vidette_core.adapters.postgres.schedule import Caps, Launch, Schedule

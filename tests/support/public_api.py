@@ -22,6 +22,8 @@ import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlmodel import col
+
+from tests.support.servers import StoreEndpoint
 from vidette_api.public.app import public_app
 from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
 from vidette_api.wiring import Services
@@ -37,8 +39,6 @@ from vidette_core.domain.pipelines import Catalog, Detector, Letterbox, ModelRef
 from vidette_core.ports.errors import NotFound, Rejected
 from vidette_core.settings import DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
-
-from tests.support.servers import StoreEndpoint
 
 NOBODY = "127.0.0.1:1"
 """An address where nothing listens."""

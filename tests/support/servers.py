@@ -33,14 +33,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
+from tests.support.seaweed import SeaweedPart
 from vidette_local.child import Child
 from vidette_local.parts.nats import NatsPart
 from vidette_local.parts.part import running
 from vidette_local.parts.postgres import PostgresPart
 from vidette_local.parts.s3 import REGION, S3Part
 from vidette_local.ports import load_or_pick
-
-from tests.support.seaweed import SeaweedPart
 
 _TEMPLATE = "template_vidette"
 _EMPTY = "template1"

@@ -13,11 +13,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+
+from tests.support.code_reader import PIPELINE_ID, add_code_pipeline
 from vidette.client import Client
 from vidette.models import FrameRow, JobState, JobStatus
 from vidette_local.stack_process import StackProcess
-
-from tests.support.code_reader import PIPELINE_ID, add_code_pipeline
 
 HASTE = {
     "VIDETTE_CHUNK_FRAMES": "20",

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
-from vidette_core.adapters.s3 import S3BlobStore
-from vidette_core.settings import StoreSettings
 
 from tests.support.servers import StoreEndpoint
+from vidette_core.adapters.s3 import S3BlobStore
+from vidette_core.settings import StoreSettings
 
 
 @asynccontextmanager

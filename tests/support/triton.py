@@ -24,6 +24,8 @@ import numpy as np
 import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.support.detectors import LABELS, tiny_yolo
 from vidette_core.adapters.triton import TritonAdmin, TritonInference
 from vidette_core.domain.pipelines import Catalog, ModelRef
 from vidette_local.child import Child
@@ -34,8 +36,6 @@ from vidette_models.compose import compose_detector
 from vidette_models.repository import Repository, file_digest
 from vidette_models.served import ServedModel
 from vidette_models.triton_config import Serving
-
-from tests.support.detectors import LABELS, tiny_yolo
 
 ROOT = Path(__file__).parents[2]
 SERVING = Serving(dynamic_batching=False, threads=1)

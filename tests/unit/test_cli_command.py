@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from vidette.exits import ExitCode
 
 from tests.support.scripted_service import (
     FACTS,
@@ -30,6 +29,7 @@ from tests.support.scripted_service import (
     job,
     scripted_service,
 )
+from vidette.exits import ExitCode
 
 ACCEPTED = as_json({"job_id": str(JOB)})
 COMPLETED = job("completed", progress=1.0)

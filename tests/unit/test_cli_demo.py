@@ -14,13 +14,6 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from vidette import FrameResult
-from vidette.exits import ExitCode
-from vidette_local.demo import free_port
-from vidette_local.demo_analysis import Demo, Stopped
-from vidette_local.demo_pictures import annotate, colour_of
-from vidette_models.demo.sample import CLIP_NAME, write_sample
-from vidette_models.demo.video import read_rgb
 
 from tests.support.scripted_service import (
     FACTS,
@@ -35,6 +28,13 @@ from tests.support.scripted_service import (
     job,
     scripted_service,
 )
+from vidette import FrameResult
+from vidette.exits import ExitCode
+from vidette_local.demo import free_port
+from vidette_local.demo_analysis import Demo, Stopped
+from vidette_local.demo_pictures import annotate, colour_of
+from vidette_models.demo.sample import CLIP_NAME, write_sample
+from vidette_models.demo.video import read_rgb
 
 ACCEPTED = as_json({"job_id": str(JOB)})
 NO_SUCH_JOB = as_json({"detail": "Job not found"}, 404, Vidette_Error="not_found")

@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import format_datetime
 
 import pytest
-from vidette import Client, ClientCode, JobState, JobStatus, RetryPolicy, Timeouts, VidetteError
-from vidette.retry import read_retry_after
 
 from tests.support.scripted_service import (
     JOB,
@@ -23,6 +21,8 @@ from tests.support.scripted_service import (
     job,
     scripted_service,
 )
+from vidette import Client, ClientCode, JobState, JobStatus, RetryPolicy, Timeouts, VidetteError
+from vidette.retry import read_retry_after
 
 QUICK = RetryPolicy(attempts=3, first=0.01, longest=0.02, longest_asked=0.3)
 BUSY = as_json({"detail": "The database does not answer."}, 503, Vidette_Error="database_unavailable")

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from vidette import Client, ClientCode, Timeouts, VidetteError
 
 from tests.support.scripted_service import JOB, SUBMIT, as_json, scripted_service
+from vidette import Client, ClientCode, Timeouts, VidetteError
 
 MIB = 1024 * 1024
 REFUSAL = b'{"detail": "Invalid file format. Must be MP4, MOV, or AVI."}'

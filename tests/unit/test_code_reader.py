@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import onnxruntime as ort
-from vidette_core.domain.pipelines import Letterbox
-from vidette_frame_worker.letterbox import letterbox
 
 from tests.support.clips import HEIGHT, WIDTH, draw_code
 from tests.support.code_reader import NUMBERS, code_reader
+from vidette_core.domain.pipelines import Letterbox
+from vidette_frame_worker.letterbox import letterbox
 
 
 def test_it_reads_every_number_and_refuses_a_picture_without_one() -> None:

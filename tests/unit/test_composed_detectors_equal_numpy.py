@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from vidette_core.domain.pipelines import Letterbox
-from vidette_models.compose import ComposedDetector, compose_detector
 
 from tests.support.detectors import LABELS, SIZE, decode, frames, run_raw, tiny_yolo
+from vidette_core.domain.pipelines import Letterbox
+from vidette_models.compose import ComposedDetector, compose_detector
 
 OUTPUTS = ["boxes", "scores", "classes"]
 

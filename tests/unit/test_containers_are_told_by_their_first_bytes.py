@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidette_core.domain.containers import IMAGE_BRANDS, SNIFF_BYTES, Container, sniff
 
 

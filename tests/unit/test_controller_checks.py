@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from vidette_controller.actions import CreateJob, DeleteJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
 from vidette_controller.checks import Case, Policy, decide
 from vidette_controller.plan import plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+
 from vidette_models.demo.evaluation import Predictions, accuracy, average_precisions
 from vidette_models.demo.painting import Pose, compose
 from vidette_models.demo.pictures import SIDE, STRIP, Batches

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidette_api.public.form import (
     MAX_FIELD_BYTES,
     MAX_PREAMBLE_BYTES,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
+from tests.support.public_api import CATALOG, PIPELINE
 from vidette_api.public.form import Field
 from vidette_api.public.parameters import ParameterReader, Parameters
 from vidette_core.domain.errors import DomainError, ErrorCode
 from vidette_core.domain.sampling import Sampling
-
-from tests.support.public_api import CATALOG, PIPELINE
 
 
 def read(**fields: str) -> Parameters:

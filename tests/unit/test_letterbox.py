@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vidette_core.domain.pipelines import Letterbox
 from vidette_frame_worker.letterbox import GREY, fit, letterbox
 

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.detectors import LABELS, tiny_yolo
+from tests.support.triton import tiny_detector_model, write_models
 from vidette_core.domain.pipelines import Catalog, Pipeline
 from vidette_models.builtin import write_builtin
 from vidette_models.errors import UnsupportedModel
 from vidette_models.repository import Repository
 from vidette_models.triton_config import Serving
-
-from tests.support.detectors import LABELS, tiny_yolo
-from tests.support.triton import tiny_detector_model, write_models
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vidette_core.domain.results import MAX_LINES
 from vidette_frame_worker.ocr.boxes import find_boxes, reading_order
 from vidette_frame_worker.ocr.canvas import LONGEST_DETECTION_SIDE, Canvas, detection_input, prepare

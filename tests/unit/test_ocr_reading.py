@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+
 from vidette_core.domain.pipelines import ModelRef, TextReader
 from vidette_core.domain.results import MAX_LINES, MAX_TEXT, TextLine
 from vidette_core.ports.errors import PortError, Rejected, Unavailable

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from vidette_frame_worker.ocr.ctc import decode
 from vidette_frame_worker.ocr.strips import GROUP, HEIGHT, PADDING, WIDEST, Request, pack, plan
 

@@ -10,6 +10,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vidette_core.domain.results import FrameError, FrameResult, FrameRow
 from vidette_core.domain.worker_api import ChunkMessage
 from vidette_core.ports.errors import Conflict, Unavailable

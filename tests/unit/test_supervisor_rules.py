@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from vidette_local.credentials import Credentials, load_or_make
 from vidette_local.environment import StackAddresses, api_environment, controller_environment, worker_environment
 from vidette_local.home import Home, HomeInUse, HomeUnusable

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from onnx import TensorProto
-from vidette_models.compose import compose_detector
-from vidette_models.errors import UnsupportedModel
 
 from tests.support.detectors import LABELS, SIZE, tiny_yolo
+from vidette_models.compose import compose_detector
+from vidette_models.errors import UnsupportedModel
 
 CASES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "a text file": (lambda: b"not a model at all", "not an ONNX file", "an ONNX model"),

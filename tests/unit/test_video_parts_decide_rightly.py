@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vidette_core.domain.containers import Container
 from vidette_frame_worker.video.byte_source import ClippedSource, LocalFile, MediaFile
 from vidette_frame_worker.video.layout import read_layout

@@ -14,9 +14,9 @@ from typing import Final
 from uuid import UUID
 
 from rich.console import Console
+
 from vidette import Client, ClientCode, RetryPolicy, VidetteError
 from vidette.exits import ExitCode, reported, say_error
-
 from vidette_local import control, ports
 from vidette_local.demo_analysis import Demo, Stopped
 from vidette_local.home import Home, HomeInUse, HomeUnusable

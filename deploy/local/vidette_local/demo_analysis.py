@@ -17,13 +17,13 @@ from uuid import UUID
 import cv2
 import numpy as np
 from rich.console import Console
+
 from vidette import Client, ClientCode, FrameRow, JobState, JobStatus, ModelRef, VidetteError
 from vidette.display import job_bar, results_table, upload_bar
 from vidette.exits import ExitCode, say_error
+from vidette_local.demo_pictures import annotate
 from vidette_models.demo.sample import FRAMES, sample_path
 from vidette_models.demo.video import read_rgb
-
-from vidette_local.demo_pictures import annotate
 
 PIPELINE: Final = "yolo_ocr"
 LONGEST_SECONDS: Final = 900.0

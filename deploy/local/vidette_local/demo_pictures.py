@@ -13,6 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from vidette import Detection, FrameResult, TextLine
 
 Picture = NDArray[np.uint8]

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
 from vidette_core.adapters.triton import TritonAdmin, TritonInference
 from vidette_core.domain.pipelines import Catalog, ModelRef
 from vidette_core.ports.errors import PortError
 from vidette_core.ports.inference import Tensor
-
 from vidette_local.supervisor import Say
 
 LOOK_SECONDS = 10.0

@@ -1,1 +1,1 @@
-"""Detector families, graph composition and the Triton model repository: everything that turns an exported ONNX file into a served model."""
+"""Everything that turns an exported ONNX file into a served model: families, graph composition, the Triton repository."""

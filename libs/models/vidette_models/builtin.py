@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from vidette_core.domain.pipelines import Catalog, Detector, Pipeline, TextReader
 
+from vidette_core.domain.pipelines import Catalog, Detector, Pipeline, TextReader
 from vidette_models.compose import ComposedDetector, compose_detector
 from vidette_models.errors import UnsupportedModel
 from vidette_models.repository import Repository, file_digest, replace_if_changed

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
-from vidette_core.domain.pipelines import Letterbox
 
+from vidette_core.domain.pipelines import Letterbox
 from vidette_models.batching import free_batch, prove_batches
 from vidette_models.errors import UnsupportedModel
 from vidette_models.families import Family, family_named

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto
-from vidette_core.domain.pipelines import Letterbox
 
+from vidette_core.domain.pipelines import Letterbox
 from vidette_models.errors import UnsupportedModel
 from vidette_models.graph import GraphBuilder
 from vidette_models.postprocess import Candidates

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vidette_core.domain.pipelines import Catalog, ModelRef
-
 from vidette_models.served import ServedModel
 from vidette_models.triton_config import Serving, render_config
 

@@ -7,14 +7,14 @@ import signal
 from collections.abc import Sequence
 
 import uvicorn
-from vidette_core.serving import server
-from vidette_core.settings import LogSettings
-from vidette_core.telemetry.logs import configure_logs
 
 from vidette_api.gateway.app import gateway_app
 from vidette_api.public.app import public_app
 from vidette_api.settings import ListenSettings
 from vidette_api.wiring import services_from_environment
+from vidette_core.serving import server
+from vidette_core.settings import LogSettings
+from vidette_core.telemetry.logs import configure_logs
 
 LAST_WORDS_S = 8
 """How long uploads that were cancelled then may take to abort themselves and say so in their rows and to their clients."""

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.ports.errors import DatabaseUnavailable, Unavailable
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from vidette_core.telemetry.metrics import REQUEST_SECONDS
 
 _QUIET = {"/healthz", "/readyz", "/metrics"}

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+
+from vidette_api.settings import AnalysisSettings, LeaseSettings, ResultSettings, UploadSettings
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.reading import JobReader
@@ -19,8 +21,6 @@ from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import CatalogSettings, DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
-
-from vidette_api.settings import AnalysisSettings, LeaseSettings, ResultSettings, UploadSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,12 @@ import signal
 from contextlib import suppress
 
 from starlette.applications import Starlette
+
+from vidette_controller.apply import Applier
+from vidette_controller.launch import Template
+from vidette_controller.loop import Controller
+from vidette_controller.settings import ControllerSettings, LaunchSettings, OperationsSettings, SweepSettings
+from vidette_controller.sweep import Sweeper
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.schedule import Schedule
@@ -19,12 +25,6 @@ from vidette_core.settings import DatabaseSettings, LogSettings, StoreSettings, 
 from vidette_core.telemetry.logs import configure_logs
 from vidette_core.telemetry.operations import health_routes, metrics_route
 from vidette_core.tokens import Tokens
-
-from vidette_controller.apply import Applier
-from vidette_controller.launch import Template
-from vidette_controller.loop import Controller
-from vidette_controller.settings import ControllerSettings, LaunchSettings, OperationsSettings, SweepSettings
-from vidette_controller.sweep import Sweeper
 
 
 def _operations(database: Database, launcher: Launcher) -> Server:

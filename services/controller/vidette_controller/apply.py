@@ -5,13 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import structlog
-from vidette_core.adapters.postgres.schedule import Schedule
-from vidette_core.domain.ledger import verdict
-from vidette_core.ports.errors import Conflict, NotFound, PortError
-from vidette_core.ports.launcher import Launcher
-from vidette_core.telemetry.logs import job_in_logs
-from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
-from vidette_core.tokens import Tokens
 
 from vidette_controller.actions import (
     Action,
@@ -23,6 +16,13 @@ from vidette_controller.actions import (
     ReleaseSegments,
 )
 from vidette_controller.launch import Template, launch_of, spec_of
+from vidette_core.adapters.postgres.schedule import Schedule
+from vidette_core.domain.ledger import verdict
+from vidette_core.ports.errors import Conflict, NotFound, PortError
+from vidette_core.ports.launcher import Launcher
+from vidette_core.telemetry.logs import job_in_logs
+from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
+from vidette_core.tokens import Tokens
 
 _log = structlog.get_logger(__name__)
 

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.schedule import RunningJob
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase
-
-from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
 
 CRASHES = {128 + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
 """Exit codes of a decoder that died of its input. SIGKILL is not among them: it is the machine's doing, not the video's."""

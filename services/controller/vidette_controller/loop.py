@@ -7,11 +7,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import structlog
-from vidette_core.adapters.postgres.schedule import Caps, Schedule
-from vidette_core.ports.errors import PortError
-from vidette_core.ports.launcher import Launcher
-from vidette_core.ports.wakeup import Wakeup
-from vidette_core.telemetry.metrics import JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
 
 from vidette_controller.actions import DeleteJob
 from vidette_controller.apply import Applier
@@ -19,6 +14,11 @@ from vidette_controller.checks import Policy
 from vidette_controller.launch import Template, launch_of
 from vidette_controller.plan import plan
 from vidette_controller.settings import ControllerSettings
+from vidette_core.adapters.postgres.schedule import Caps, Schedule
+from vidette_core.ports.errors import PortError
+from vidette_core.ports.launcher import Launcher
+from vidette_core.ports.wakeup import Wakeup
+from vidette_core.telemetry.metrics import JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
 
 MIN_PAUSE_S = 0.1
 """Between two rounds: many wake-ups at once become one round."""

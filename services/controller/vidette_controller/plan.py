@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidette_core.domain.schedule import Snapshot
-from vidette_core.ports.launcher import LaunchedJob
-
 from vidette_controller.actions import Action, DeleteJob
 from vidette_controller.checks import Case, Policy, decide
+from vidette_core.domain.schedule import Snapshot
+from vidette_core.ports.launcher import LaunchedJob
 
 
 def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob], policy: Policy) -> list[Action]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from vidette_core.settings import Port, Seconds
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+
+from vidette_controller.settings import SweepSettings
 from vidette_core.adapters.postgres.sweeping import Leftover, Sweeping
 from vidette_core.domain.chunks import results_prefix
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.errors import PortError
 from vidette_core.telemetry.logs import job_in_logs
-
-from vidette_controller.settings import SweepSettings
 
 _ABANDONED = Problem(ErrorCode.UPLOAD_ABORTED, "The upload broke off. Send the video again.")
 _log = structlog.get_logger(__name__)

@@ -9,12 +9,12 @@ from types import FrameType
 
 import structlog
 from prometheus_client import start_http_server
+
 from vidette_core.adapters.triton import TritonInference
 from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.settings import LogSettings
 from vidette_core.telemetry.logs import configure_logs
 from vidette_core.telemetry.metrics import REGISTRY
-
 from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.measured import MeasuredInference
 from vidette_frame_worker.settings import LimitSettings, WorkerSettings

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 import zstandard
+
 from vidette_core.domain.results import FrameError, FrameRow
 from vidette_core.domain.worker_api import ChunkMessage
 

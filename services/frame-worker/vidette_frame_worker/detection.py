@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vidette_core.domain.pipelines import Detector
 from vidette_core.domain.results import MAX_DETECTIONS, Detection
 from vidette_core.ports.errors import Rejected
 from vidette_core.ports.inference import Inference
-
 from vidette_frame_worker.letterbox import letterbox
 
 DECIMALS = 2

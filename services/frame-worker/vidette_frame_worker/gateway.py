@@ -7,6 +7,7 @@ from typing import TypeVar
 import httpx
 import structlog
 from pydantic import BaseModel, ValidationError
+
 from vidette_core.domain.worker_api import (
     ChunkMessage,
     ClaimAnswer,
@@ -20,7 +21,6 @@ from vidette_core.domain.worker_api import (
     SegmentClaim,
 )
 from vidette_core.ports.errors import Conflict, Rejected, Unavailable
-
 from vidette_frame_worker.backoff import patiently
 
 Answer = TypeVar("Answer", bound=BaseModel)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+
 from vidette_core.ports.errors import Conflict, PortError
 
 _log = structlog.get_logger(__name__)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from vidette_core.domain.pipelines import Letterbox
 
 GREY = 114

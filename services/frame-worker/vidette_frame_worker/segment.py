@@ -16,7 +16,6 @@ from typing import Protocol, TypeVar
 
 from vidette_core.domain.results import FrameRow
 from vidette_core.domain.worker_api import ChunkMessage
-
 from vidette_frame_worker.chunks import pack
 from vidette_frame_worker.video import DecodedFrame
 

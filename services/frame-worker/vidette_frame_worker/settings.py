@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from vidette_core.settings import Port, Seconds
 
 

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 
 import structlog
+
 from vidette_core.domain.containers import Container
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.sampling import Sampling
@@ -23,7 +24,6 @@ from vidette_core.domain.worker_api import (
 from vidette_core.ports.errors import Conflict, PortError
 from vidette_core.ports.inference import Inference
 from vidette_core.telemetry.logs import job_in_logs
-
 from vidette_frame_worker.analysis import FrameAnalyser, PipelineBroken
 from vidette_frame_worker.gateway import Gateway, Session
 from vidette_frame_worker.lease import Lease

@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from vidette_core.ports.errors import Conflict, NotFound
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, Pod
-
 from vidette_local.child import Child, Command
 from vidette_local.environment import POD_NAME
 from vidette_local.jobs.policy import BACKOFF_LIMIT, Verdict, backoff_seconds, verdict

@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
 from vidette_core.adapters.process_launcher import JOB, JOBS, SPEC
 from vidette_core.ports.errors import Conflict, NotFound
-
 from vidette_local.jobs.cluster import Cluster
 from vidette_local.supervisor import PartStatus
 

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from vidette_core.adapters.triton import TritonInference
 from vidette_core.domain.pipelines import Catalog
-from vidette_models.builtin import write_builtin
-from vidette_models.errors import UnsupportedModel
-
 from vidette_local.child import Command
 from vidette_local.environment import STACK
 from vidette_local.parts.part import NotReady, StartFailed
 from vidette_local.ports import LOOPBACK
 from vidette_local.settings import LocalSettings
 from vidette_local.triton_runtime import RuntimeUnavailable, TritonRuntime, prepare, sweep_shared_memory
+from vidette_models.builtin import write_builtin
+from vidette_models.errors import UnsupportedModel
 
 
 @dataclass(slots=True)

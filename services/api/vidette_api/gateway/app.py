@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from vidette_core.ports.errors import Conflict, NotFound, Rejected
-from vidette_core.telemetry.metrics import FENCED_WRITES
-from vidette_core.telemetry.operations import health_routes, metrics_route
 
 from vidette_api.gateway.routes import router
 from vidette_api.http_errors import install_error_handlers
 from vidette_api.wiring import Services
+from vidette_core.ports.errors import Conflict, NotFound, Rejected
+from vidette_core.telemetry.metrics import FENCED_WRITES
+from vidette_core.telemetry.operations import health_routes, metrics_route
 
 
 async def _conflict(_: Request, error: Exception) -> JSONResponse:

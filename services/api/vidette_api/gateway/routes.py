@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
+
+from vidette_api.wiring import Services, Wired
 from vidette_core.adapters.postgres.segments import Busy, Claimed, Over
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import ErrorCode, Problem
@@ -27,8 +29,6 @@ from vidette_core.domain.worker_api import (
 from vidette_core.ports.errors import Conflict, Rejected
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import CHUNKS_COMMITTED, CLAIMS, FRAMES_COMMITTED
-
-from vidette_api.wiring import Services, Wired
 
 BUSY_RETRY_S = 2.0
 router = APIRouter(prefix="/v1")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from vidette_core.telemetry.operations import health_routes
 
 from vidette_api.http_errors import install_error_handlers
 from vidette_api.public import pipelines, results, status, submit
 from vidette_api.request_log import RequestLog
 from vidette_api.wiring import Services
+from vidette_core.telemetry.operations import health_routes
 
 _DESCRIPTION = "Takes a video, finds objects and text on its frames, and hands the results back frame by frame."
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
-from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 
 from vidette_api.settings import UploadSettings
+from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 
 FORM_BYTES = 64 * 1024
 """What a form may be longer than its file: boundaries, headers, and the fields at their longest."""

@@ -14,13 +14,13 @@ import hashlib
 import structlog
 import zstandard
 from pydantic import TypeAdapter, ValidationError
+
+from vidette_api.settings import ResultSettings
 from vidette_core.domain.chunks import Chunk
 from vidette_core.domain.results import FrameRow
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.errors import NotFound, Rejected, Unavailable
-
-from vidette_api.settings import ResultSettings
 
 WINDOW_BYTES = 8 * 2**20
 """What a decoder has to support (RFC 8878 §3.1.1.1.2); the workers' level needs less."""

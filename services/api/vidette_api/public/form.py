@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 
 FILE = "file"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from vidette_api.wiring import Services
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.domain.jobs import Job
 from vidette_core.ports.errors import NotFound
-
-from vidette_api.wiring import Services
 
 NOT_FOUND = Problem(ErrorCode.NOT_FOUND, "Job not found")
 """The sentence is part of the contract."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from vidette_api.public.form import Field, refused
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.domain.pipelines import Catalog, Pipeline
 from vidette_core.domain.sampling import Sampling
-
-from vidette_api.public.form import Field, refused
 
 LARGEST = 2**31 - 1
 """What the database's integer holds; 2 years of video at 30 frames a second."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from vidette_core.domain.pipelines import Detector, Pipeline, TextReader
 
 from vidette_api.public.schemas import DetectorAnswer, PipelineAnswer, PipelineList, TextAnswer, errors
 from vidette_api.wiring import Wired
+from vidette_core.domain.pipelines import Detector, Pipeline, TextReader
 
 router = APIRouter(tags=["pipelines"])
 

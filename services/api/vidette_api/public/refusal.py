@@ -12,10 +12,10 @@ import asyncio
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
-from vidette_core.domain.errors import ErrorCode, Problem
 
 from vidette_api.http_errors import error_parts
 from vidette_api.settings import UploadSettings
+from vidette_core.domain.errors import ErrorCode, Problem
 
 STOPPING_DRAIN_S = 2.0
 """The same for an api that is being stopped: its process has not the time that a client may take."""

@@ -14,13 +14,13 @@ from uuid import UUID
 import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Send
-from vidette_core.domain.chunks import Chunk
-from vidette_core.domain.jobs import Job
-from vidette_core.ports.errors import PortError
 
 from vidette_api.public.chunk_reader import BadChunk, read_chunk
 from vidette_api.public.paging import Page
 from vidette_api.wiring import Services
+from vidette_core.domain.chunks import Chunk
+from vidette_core.domain.jobs import Job
+from vidette_core.ports.errors import PortError
 
 READ_AHEAD = 2
 """Chunks fetched and checked while one is being sent."""

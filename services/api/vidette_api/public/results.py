@@ -9,10 +9,6 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
-from vidette_core.domain.errors import DomainError, ErrorCode, Problem
-from vidette_core.domain.jobs import Job, JobState, Tally
-from vidette_core.domain.pipelines import Pipeline
-from vidette_core.telemetry.logs import job_in_logs
 
 from vidette_api.http_errors import DEFECT
 from vidette_api.public.chunk_reader import BadChunk
@@ -22,6 +18,10 @@ from vidette_api.public.paging import Page, next_link, page_of
 from vidette_api.public.result_stream import ResultStream, Rows, page_rows
 from vidette_api.public.schemas import JobResults, Summary, declared, errors
 from vidette_api.wiring import Services, Wired
+from vidette_core.domain.errors import DomainError, ErrorCode, Problem
+from vidette_core.domain.jobs import Job, JobState, Tally
+from vidette_core.domain.pipelines import Pipeline
+from vidette_core.telemetry.logs import job_in_logs
 
 router = APIRouter(tags=["video"])
 NOT_COMPLETED = Problem(ErrorCode.NOT_COMPLETED, "Job not completed")

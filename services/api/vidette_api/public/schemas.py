@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from vidette_api.http_errors import ERROR_HEADER
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.jobs import JobState
 from vidette_core.domain.pipelines import ModelRef
 from vidette_core.domain.results import FrameRow
-
-from vidette_api.http_errors import ERROR_HEADER
 
 
 def utc(moment: datetime) -> str:

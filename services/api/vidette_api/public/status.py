@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from vidette_core.domain.jobs import Job, JobState
 
 from vidette_api.public.jobs import find_job
 from vidette_api.public.schemas import JobError, JobStatus, JobWarningAnswer, errors
 from vidette_api.wiring import Wired
+from vidette_core.domain.jobs import Job, JobState
 
 router = APIRouter(tags=["video"])
 

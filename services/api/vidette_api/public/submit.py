@@ -11,10 +11,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.background import BackgroundTask
 from starlette.responses import Response
-from vidette_core.domain.errors import DomainError, ErrorCode, Problem
-from vidette_core.ports.errors import DatabaseUnavailable, PortError, Unavailable
-from vidette_core.telemetry.logs import job_in_logs
-from vidette_core.telemetry.metrics import UPLOADS, UPLOADS_ACTIVE
 
 from vidette_api.http_errors import error_response, unavailable
 from vidette_api.public.body import Body
@@ -24,6 +20,10 @@ from vidette_api.public.reception import Reception
 from vidette_api.public.refusal import Refusal
 from vidette_api.public.schemas import Submitted, declared, errors
 from vidette_api.wiring import Services, Wired
+from vidette_core.domain.errors import DomainError, ErrorCode, Problem
+from vidette_core.ports.errors import DatabaseUnavailable, PortError, Unavailable
+from vidette_core.telemetry.logs import job_in_logs
+from vidette_core.telemetry.metrics import UPLOADS, UPLOADS_ACTIVE
 
 router = APIRouter(tags=["video"])
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pyclipper
 from numpy.typing import NDArray
-from vidette_core.domain.results import MAX_LINES
 
+from vidette_core.domain.results import MAX_LINES
 from vidette_frame_worker.ocr.canvas import Boxes
 
 # Of UINT8 probabilities, round(255 p): 76 is what `p > 0.3` rounds to, so the cut is the same as on floats (0.3 * 255 = 76.5).

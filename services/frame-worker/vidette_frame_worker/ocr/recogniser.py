@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from vidette_core.domain.pipelines import TextReader
 from vidette_core.domain.results import MAX_TEXT, TextLine
 from vidette_core.ports.inference import Inference
-
 from vidette_frame_worker.ocr import boxes, canvas, ctc, strips
 from vidette_frame_worker.ocr.boxes import Quad
 from vidette_frame_worker.ocr.canvas import Boxes, Canvas, Picture

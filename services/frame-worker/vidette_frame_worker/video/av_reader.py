@@ -23,8 +23,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from vidette_core.domain.containers import Container
 
+from vidette_core.domain.containers import Container
 from vidette_frame_worker.video.byte_source import MediaFile
 from vidette_frame_worker.video.facts import Limits, RgbImage, invalid_video
 from vidette_frame_worker.video.orientation import Orientation

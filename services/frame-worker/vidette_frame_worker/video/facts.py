@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.domain.results import FrameError
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vidette_core.domain.containers import Container
-
 from vidette_frame_worker.video.av_reader import AvReader, Picture, Undecodable
 from vidette_frame_worker.video.byte_source import ByteSource, ClippedSource, MediaFile
 from vidette_frame_worker.video.facts import Limits, VideoIndex, invalid_video

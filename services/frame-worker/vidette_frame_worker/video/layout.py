@@ -9,7 +9,6 @@ import struct
 from dataclasses import dataclass
 
 from vidette_core.domain.containers import Container
-
 from vidette_frame_worker.video.byte_source import ByteSource
 
 MAX_BOXES = 4096

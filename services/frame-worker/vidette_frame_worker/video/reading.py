@@ -9,7 +9,6 @@ from vidette_core.domain.containers import Container
 from vidette_core.domain.jobs import JobWarning
 from vidette_core.domain.results import FrameError
 from vidette_core.domain.sampling import Sampling
-
 from vidette_frame_worker.video.av_reader import Picture, Undecodable
 from vidette_frame_worker.video.byte_source import ByteSource
 from vidette_frame_worker.video.facts import DecodedFrame, Limits, RgbImage, VideoIndex

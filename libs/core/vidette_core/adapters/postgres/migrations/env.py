@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 from sqlmodel import SQLModel
+
 from vidette_core.adapters.postgres import schema  # noqa: F401  (registers the tables)
 
 connection = context.config.attributes["connection"]
