@@ -1,4 +1,4 @@
-"""Wake-ups over NATS JetStream: a work-queue stream and one durable pull consumer for all controllers.
+"""Wake-ups over NATS JetStream: a bounded stream, and one durable pull consumer for all controllers.
 
 JetStream rather than plain NATS, so that a wake-up sent while every controller is down is there when one comes back. It is
 never the truth: a wiped NATS costs one sweep interval.
@@ -7,10 +7,11 @@ never the truth: a wiped NATS costs one sweep interval.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from uuid import UUID
 
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -54,15 +55,16 @@ class NatsWakeup:
                 await _ensure(jetstream)
                 subscription = await jetstream.pull_subscribe_bind(DURABLE, STREAM)
                 delay = 0.5
-                async for _ in _batches(subscription):
-                    yield
+                try:
+                    async for _ in _batches(subscription):
+                        yield
+                finally:
+                    with suppress(*_TROUBLE):
+                        await subscription.unsubscribe()
             except _TROUBLE as error:
                 _log.warning("NATS is away; sweeps go on", error=type(error).__name__, retry_s=delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 15.0)
-
-    async def is_connected(self) -> bool:
-        return self._client is not None and self._client.is_connected
 
     async def close(self) -> None:
         if self._client is not None:
@@ -71,21 +73,31 @@ class NatsWakeup:
     async def _jetstream(self) -> JetStreamContext:
         async with self._connecting:
             if self._client is None or self._client.is_closed:
-                self._client = await nats.connect(
+                self._client = await self._connected()
+                await _ensure(self._client.jetstream())
+        return self._client.jetstream()
+
+    async def _connected(self) -> Client:
+        """A client that has connected once; from then on it does so again by itself, for ever."""
+        client = Client()
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await client.connect(
                     self._settings.url.get_secret_value().split(","),
-                    connect_timeout=self._settings.timeout_s,
-                    allow_reconnect=True,
+                    connect_timeout=math.ceil(self._settings.timeout_s),
                     # The default gives up for good after 60 tries.
                     max_reconnect_attempts=-1,
                     ping_interval=10,
                     error_cb=_on_error,
                 )
-                await _ensure(self._client.jetstream())
-        return self._client.jetstream()
+        except BaseException:
+            await client.close()
+            raise
+        return client
 
 
 async def _on_error(error: Exception) -> None:
-    _log.info("NATS connection", error=type(error).__name__)
+    _log.debug("NATS connection", error=type(error).__name__)
 
 
 async def _ensure(jetstream: JetStreamContext) -> None:
