@@ -32,14 +32,14 @@ def worker_of(stack: StackProcess) -> str:
     return str(name)
 
 
-def test_the_worker(stack: StackProcess, client: Client, clip: Path) -> None:
+def test_a_job_completes_though_its_worker_is_killed(stack: StackProcess, client: Client, clip: Path) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
     until(client, job_id, under_way)
     stack.kill_part(worker_of(stack))
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
 
 
-def test_the_worker_again_and_again(stack: StackProcess, client: Client, clip: Path) -> None:
+def test_a_job_completes_though_worker_after_worker_is_killed(stack: StackProcess, client: Client, clip: Path) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
     for share in (0.1, 0.3, 0.6):
         until(client, job_id, lambda status, share=share: (status.progress or 0) > share)  # type: ignore[misc]  # mypy cannot infer a lambda's default
@@ -48,11 +48,21 @@ def test_the_worker_again_and_again(stack: StackProcess, client: Client, clip: P
 
 
 @pytest.mark.parametrize("part", ["api", "controller", "nats"])
-def test_another_part(part: str, stack: StackProcess, client: Client, clip: Path) -> None:
+def test_a_job_completes_though_another_part_is_killed(
+    part: str, stack: StackProcess, client: Client, clip: Path
+) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
     until(client, job_id, under_way)
     stack.kill_part(part)
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+def test_a_job_submitted_while_nats_is_down_is_taken_and_completes(
+    stack: StackProcess, client: Client, clip: Path
+) -> None:
+    stack.kill_part("nats")
+    job_id = client.submit(clip, PIPELINE_ID, max_frames=40)
+    assert numbers(completed(client, job_id)) == [(index, index) for index in range(40)]
 
 
 def test_a_worker_told_to_end_hands_over_and_the_job_completes(stack: StackProcess, client: Client, clip: Path) -> None:

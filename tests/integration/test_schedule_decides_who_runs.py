@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.jobs import Adapters, adapters, chunk
-from vidette_core.adapters.postgres.schedule import Caps
+from tests.support.jobs import Adapters, adapters, chunk, launch
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, Tally
 from vidette_core.domain.ledger import Imbalance, verdict
 from vidette_core.ports.errors import Conflict, NotFound
+from vidette_core.ports.jobs import Caps
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ async def test_a_released_segment_is_claimed_at_once_by_another_pod(stack: Adapt
     job_id = await stack.submit()
     await stack.run()
     await stack.claim(job_id, "dead")
-    assert await stack.schedule.release(job_id, 1, ["dead"])
-    assert not await stack.schedule.release(job_id, 1, ["dead"])
+    assert await stack.schedule.release(job_id, 1, ["dead"], [])
+    assert not await stack.schedule.release(job_id, 1, ["dead"], [])
     assert (await stack.claim(job_id, "alive")).fence.epoch == 2
 
 
@@ -106,3 +106,35 @@ async def test_an_upload_given_up_by_the_sweeper_cannot_be_submitted_any_more(st
     await stack.submissions.abandon(job_id, Problem(ErrorCode.UPLOAD_ABORTED, "gone"))
     with pytest.raises(Conflict):
         await stack.submissions.heartbeat(job_id)
+
+
+async def test_attempts_are_counted_against_a_job_until_something_is_committed(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=True)
+    await stack.schedule.next_attempt(job_id, 2, launch(job_id, 3), blame=False)
+    assert (await stack.schedule.snapshot()).jobs[0].stalled_attempts == 1
+    fence = (await stack.claim(job_id, attempt=3)).fence
+    await stack.segments.commit(fence, chunk(0))
+    assert (await stack.schedule.snapshot()).jobs[0].stalled_attempts == 0
+
+
+@pytest.mark.parametrize(("blame", "left"), [(True, ("pod-1",)), (False, ())])
+async def test_an_attempt_that_is_not_blamed_forgives_its_pods(
+    blame: bool, left: tuple[str, ...], stack: Adapters
+) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    await stack.claim(job_id, "pod-1")
+    await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=blame)
+    (segment,) = (await stack.schedule.snapshot()).jobs[0].segments
+    assert segment.stalled_claims == left
+
+
+async def test_a_pod_that_ended_for_want_of_something_else_is_not_counted(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    await stack.claim(job_id, "pod-1")
+    assert await stack.schedule.release(job_id, 1, ["pod-1"], ["pod-1"])
+    (segment,) = (await stack.schedule.snapshot()).jobs[0].segments
+    assert (segment.holder, segment.stalled_claims) == (None, ())

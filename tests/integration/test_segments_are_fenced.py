@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
 from tests.support.jobs import Adapters, adapters, chunk, launch
-from vidette_core.adapters.postgres.segments import Busy, Claimed, Over
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, JobWarning
+from vidette_core.domain.ledger import verdict
 from vidette_core.domain.sampling import Sampling
-from vidette_core.ports.errors import Conflict
+from vidette_core.ports.errors import Conflict, PortError
+from vidette_core.ports.jobs import Busy, Claimed, Committed, Over
 
 
 @pytest.fixture
@@ -67,15 +70,15 @@ async def test_an_expired_lease_is_taken_over_and_the_zombie_can_write_nothing(h
     ):
         with pytest.raises(Conflict):
             await write
-    assert await hasty.segments.commit(heir, chunk(0)) == 10
+    assert (await hasty.segments.commit(heir, chunk(0))).next_sample == 10
 
 
 async def test_an_identical_commit_is_fine_and_any_other_is_refused(stack: Adapters) -> None:
     job_id = await stack.submit()
     await stack.run()
     fence = (await stack.claim(job_id)).fence
-    assert await stack.segments.commit(fence, chunk(0)) == 10
-    assert await stack.segments.commit(fence, chunk(0)) == 10
+    assert await stack.segments.commit(fence, chunk(0)) == Committed(10, is_new=True)
+    assert await stack.segments.commit(fence, chunk(0)) == Committed(10, is_new=False)
     for wrong in (chunk(0, content="other"), chunk(20), chunk(5), chunk(10, 11)):
         with pytest.raises(Conflict):
             await stack.segments.commit(fence, wrong)
@@ -89,7 +92,9 @@ async def test_the_same_commit_many_times_at_once_counts_once(stack: Adapters) -
     job_id = await stack.submit()
     await stack.run()
     fence = (await stack.claim(job_id)).fence
-    assert await asyncio.gather(*(stack.segments.commit(fence, chunk(0)) for _ in range(8))) == [10] * 8
+    answers = await asyncio.gather(*(stack.segments.commit(fence, chunk(0)) for _ in range(8)))
+    assert [answer.next_sample for answer in answers] == [10] * 8
+    assert sum(answer.is_new for answer in answers) == 1
 
 
 async def test_a_new_claim_goes_on_at_the_last_commit(hasty: Adapters) -> None:
@@ -148,8 +153,8 @@ async def test_a_replaced_attempt_can_neither_claim_nor_write(stack: Adapters) -
     job_id = await stack.submit()
     await stack.run()
     old = (await stack.claim(job_id)).fence
-    assert await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2))
-    assert not await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2))
+    assert await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=True)
+    assert not await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=True)
     assert await stack.segments.claim(job_id, 1, "pod-1") == Over()
     with pytest.raises(Conflict):
         await stack.segments.commit(old, chunk(0))
@@ -176,10 +181,75 @@ async def test_a_commit_and_a_replacement_at_the_same_time_never_deadlock(stack:
         outcomes = await asyncio.gather(
             stack.segments.commit(claimed.fence, chunk(claimed.next_sample)),
             stack.segments.renew(claimed.fence, claimed.next_sample),
-            stack.schedule.next_attempt(job_id, attempt, launch(job_id, attempt + 1)),
+            stack.schedule.next_attempt(job_id, attempt, launch(job_id, attempt + 1), blame=False),
             return_exceptions=True,
         )
         assert outcomes[2] is True
         assert all(not isinstance(outcome, Exception) or isinstance(outcome, Conflict) for outcome in outcomes), (
             outcomes
         )
+
+
+async def test_a_living_pod_that_asks_again_is_not_counted_as_another_dead_one(hasty: Adapters) -> None:
+    job_id = await hasty.submit()
+    await hasty.run()
+    for _ in range(5):
+        await hasty.claim(job_id, "pod-1")
+    (segment,) = (await hasty.schedule.snapshot()).jobs[0].segments
+    assert segment.stalled_claims == ("pod-1",)
+
+
+async def test_after_a_commit_the_holder_counts_for_the_frames_behind_it(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    fence = (await stack.claim(job_id, "pod-1")).fence
+    await stack.segments.commit(fence, chunk(0))
+    (segment,) = (await stack.schedule.snapshot()).jobs[0].segments
+    assert segment.stalled_claims == ("pod-1",)
+
+
+async def test_nothing_is_written_behind_a_segments_end(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    fence = (await stack.claim(job_id)).fence
+    await stack.segments.commit(fence, chunk(0))
+    await stack.segments.finish(fence, 10, ())
+    with pytest.raises(Conflict):
+        await stack.segments.commit(fence, chunk(10))
+    with pytest.raises(Conflict):
+        await stack.segments.report(fence, Problem(ErrorCode.INVALID_VIDEO, "too late"))
+
+
+async def test_a_finish_whose_answer_was_lost_is_fine_also_when_the_job_is_over(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    fence = (await stack.claim(job_id)).fence
+    await stack.segments.commit(fence, chunk(0))
+    await stack.segments.finish(fence, 10, ())
+    assert await stack.schedule.finish(job_id, lambda balance: verdict(balance, 1.0)) == "completed"
+    await stack.segments.finish(fence, 10, ())
+    with pytest.raises(Conflict):
+        await stack.segments.finish(fence, 20, ())
+
+
+async def test_an_attempt_is_fenced_even_if_its_first_claim_comes_at_the_same_moment(stack: Adapters) -> None:
+    for _ in range(10):
+        job_id = await stack.submit()
+        await stack.run()
+        answers = await asyncio.gather(
+            stack.segments.claim(job_id, 1, "old"),
+            stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=False),
+        )
+        if isinstance(answers[0], Claimed):
+            with pytest.raises(Conflict):
+                await stack.segments.commit(answers[0].fence, chunk(0))
+        assert isinstance(await stack.segments.claim(job_id, 2, "new"), Claimed)
+
+
+async def test_a_log_of_a_refused_statement_holds_neither_statement_nor_parameters(stack: Adapters) -> None:
+    unstorable = Problem(ErrorCode.INTERNAL, "sec" + "ret\x00")
+    with pytest.raises(PortError) as refusal:
+        await stack.submissions.abandon(uuid4(), unstorable)
+    told = "".join(traceback.format_exception(refusal.value))
+    assert "UPDATE" not in told
+    assert "secret" not in told

@@ -19,7 +19,7 @@ from tests.support.stores import blob_store
 from vidette_controller.settings import SweepSettings
 from vidette_controller.sweep import Sweeper
 from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.adapters.postgres.sweeping import Sweeping
+from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.chunks import chunk_key, results_prefix, source_key
 from vidette_core.domain.errors import ErrorCode, Problem
@@ -62,7 +62,7 @@ class World:
 @pytest.fixture
 async def world(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[World]:
     async with adapters(postgres_url) as db, blob_store(s3) as store:
-        yield World(db, store, Sweeper(Sweeping(db.database), store, SweepSettings()))
+        yield World(db, store, Sweeper(PostgresSweeping(db.database), store, SweepSettings()))
 
 
 async def test_an_upload_without_a_heartbeat_is_failed_and_its_parts_are_dropped(world: World) -> None:

@@ -7,12 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidette_core.domain.chunks import Chunk
 from vidette_core.domain.jobs import SegmentState, Tally
-from vidette_core.domain.ledger import Imbalance, SegmentRecord, reconcile, verdict
+from vidette_core.domain.ledger import Entry, Imbalance, SegmentRecord, reconcile, verdict
 
 FRAMES = st.integers(1, 50)
-Cut = tuple[list[SegmentRecord], list[Chunk]]
+Cut = tuple[list[SegmentRecord], list[Entry]]
 
 
 @st.composite
@@ -23,7 +22,7 @@ def cuts(draw: st.DrawFn) -> Cut:
         first = at
         for _ in range(draw(st.integers(1, 5))):
             tally = Tally(*draw(st.tuples(FRAMES, st.integers(0, 3), st.integers(0, 3))))
-            chunks.append(Chunk(index, at, tally, 10, "0" * 64, f"key-{at}"))
+            chunks.append(Entry(at, tally))
             at += tally.frames
         segments.append(SegmentRecord(index, SegmentState.DONE, first, at, at))
     return segments, draw(st.permutations(chunks))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidette_core.domain.planning import MediaFacts, plan_segments, progress_of
+from vidette_core.domain.planning import plan, progress_of
 from vidette_core.domain.sampling import Sampling
 
 SAMPLINGS = st.builds(Sampling, st.integers(1, 40), st.none() | st.integers(1, 60))
@@ -31,7 +31,5 @@ def test_progress_before_completion_stays_within_zero_and_less_than_one(samples:
 
 
 @given(SAMPLINGS, st.integers(0, 10**7))
-def test_every_plan_covers_the_video_from_its_first_sample_to_an_open_end(sampling: Sampling, frames: int) -> None:
-    plan = plan_segments(MediaFacts(10, 10, frames, None), sampling)
-    assert [(segment.first_sample, segment.end_sample) for segment in plan.segments] == [(0, None)]
-    assert plan.expected_samples == max(1, sampling.count(frames))
+def test_a_plan_expects_what_is_sampled_and_never_nothing(sampling: Sampling, frames: int) -> None:
+    assert plan(frames, sampling).expected_samples == max(1, sampling.count(frames))

@@ -16,10 +16,10 @@ from sqlmodel import col
 
 from tests.support.public_api import PIPELINE, Api
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow
-from vidette_core.adapters.postgres.submissions import Submission
 from vidette_core.domain.chunks import ChunkClaim, chunk_key
 from vidette_core.domain.jobs import Fence, JobState, Tally
 from vidette_core.domain.sampling import Sampling
+from vidette_core.ports.jobs import Submission
 
 
 def frame(index: int, *, error: str | None = None) -> dict[str, Any]:

@@ -13,16 +13,17 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database
-from vidette_core.adapters.postgres.reading import JobReader
-from vidette_core.adapters.postgres.schedule import Caps, Launch, Schedule
+from vidette_core.adapters.postgres.reading import PostgresReader
+from vidette_core.adapters.postgres.schedule import PostgresSchedule
 from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.adapters.postgres.segments import Claimed, Segments
-from vidette_core.adapters.postgres.submissions import Submission, Submissions
+from vidette_core.adapters.postgres.segments import PostgresSegments
+from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.domain.chunks import ChunkClaim, source_key
 from vidette_core.domain.jobs import Tally
 from vidette_core.domain.pipelines import Pipeline
-from vidette_core.domain.planning import MediaFacts, plan_segments
+from vidette_core.domain.planning import plan
 from vidette_core.domain.sampling import Sampling
+from vidette_core.ports.jobs import Caps, Claimed, JobReader, Launch, Schedule, Segments, Submission, Submissions
 from vidette_core.settings import DatabaseSettings
 
 PIPELINE = Pipeline(id="nothing", description="No model at all.", detector=None, text=None)
@@ -68,8 +69,7 @@ class Adapters:
         return claimed
 
     async def plan(self, claimed: Claimed, frames: int) -> None:
-        media = MediaFacts(320, 180, frames, None)
-        await self.segments.post_plan(claimed.fence, plan_segments(media, claimed.terms.sampling))
+        await self.segments.post_plan(claimed.fence, plan(frames, claimed.terms.sampling))
 
 
 def launch(job_id: UUID, attempt: int) -> Launch:
@@ -89,10 +89,10 @@ async def adapters(url: str, *, lease_s: float = 30.0, max_stalled_claims: int =
     try:
         yield Adapters(
             database,
-            Submissions(database),
-            JobReader(database),
-            Segments(database, lease_s=lease_s, max_stalled_claims=max_stalled_claims),
-            Schedule(database),
+            PostgresSubmissions(database),
+            PostgresReader(database),
+            PostgresSegments(database, lease_s=lease_s, max_stalled_claims=max_stalled_claims),
+            PostgresSchedule(database),
         )
     finally:
         await database.close()

@@ -29,10 +29,10 @@ from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSetting
 from vidette_api.wiring import Services
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
-from vidette_core.adapters.postgres.reading import JobReader
+from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.adapters.postgres.segments import Segments
-from vidette_core.adapters.postgres.submissions import Submissions
+from vidette_core.adapters.postgres.segments import PostgresSegments
+from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.jobs import JobState
 from vidette_core.domain.pipelines import Catalog, Detector, Letterbox, ModelRef, Pipeline, TextReader
@@ -171,9 +171,9 @@ async def public_api(
         wakeup=wakeup,
         catalog=catalog,
         tokens=Tokens(TokenSettings(secret=SecretStr("t" * 32))),
-        submissions=Submissions(database),
-        reader=JobReader(database),
-        segments=Segments(database, lease_s=30, max_stalled_claims=12),
+        submissions=PostgresSubmissions(database),
+        reader=PostgresReader(database),
+        segments=PostgresSegments(database, lease_s=30, max_stalled_claims=12),
         uploads=uploads or UploadSettings(),
         analysis=AnalysisSettings(),
         results=results or ResultSettings(),

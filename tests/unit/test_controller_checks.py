@@ -20,7 +20,7 @@ JOB = UUID(int=1)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POLICY = Policy(3, 4, timedelta(minutes=5), timedelta(hours=24))
 SEGMENT = RunningSegment(0, False, "pod-1", NOW + timedelta(seconds=20), ("pod-1",), None)
-RUNNING = RunningJob(JOB, 1, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), (SEGMENT,))
+RUNNING = RunningJob(JOB, 1, 0, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), (SEGMENT,))
 LAUNCHED = LaunchedJob("vidette-1-a1", "uid-1", JOB, 1, "spec", LaunchPhase.RUNNING, NOW, (Pod("pod-1"),))
 HEALTHY = Case(RUNNING, LAUNCHED, NOW, POLICY)
 
@@ -48,22 +48,33 @@ def test_a_job_without_a_launched_job_gets_one() -> None:
     assert decide(case) == CreateJob(JOB, 1, "vidette-1-a1")
 
 
-def test_a_launched_job_that_vanished_is_replaced_only_after_a_live_look() -> None:
-    action = decide(replace(HEALTHY, launched=None))
+@pytest.mark.parametrize("stalled_attempts", [0, POLICY.max_attempts])
+def test_a_launched_job_that_vanished_is_replaced_after_a_live_look_and_without_blame(stalled_attempts: int) -> None:
+    action = decide(replace(HEALTHY, job=replace(RUNNING, stalled_attempts=stalled_attempts), launched=None))
     assert isinstance(action, NextAttempt)
-    assert action.expect_missing
+    assert (action.expect_missing, action.blame) == (True, False)
 
 
 @pytest.mark.parametrize("phase", [LaunchPhase.FAILED, LaunchPhase.SUCCEEDED])
 def test_a_launched_job_that_ended_before_the_last_frame_is_replaced(phase: LaunchPhase) -> None:
-    action = decide(with_pods(HEALTHY, Pod("pod-1", 75), phase=phase))
+    action = decide(with_pods(with_segment(holder=None), Pod("pod-1", 1), phase=phase))
     assert isinstance(action, NextAttempt)
-    assert not action.expect_missing
+    assert (action.expect_missing, action.blame) == (False, True)
 
 
-def test_attempts_have_an_end() -> None:
-    spent = replace(HEALTHY, job=replace(RUNNING, attempt=POLICY.max_attempts), launched=None)
+def test_attempts_that_end_by_their_own_fault_have_an_end() -> None:
+    stalled = replace(RUNNING, stalled_attempts=POLICY.max_attempts - 1, segments=(replace(SEGMENT, holder=None),))
+    spent = with_pods(replace(HEALTHY, job=stalled), Pod("pod-1", 1), phase=LaunchPhase.FAILED)
     assert failure(spent) is ErrorCode.INTERNAL
+
+
+@pytest.mark.parametrize("exit_code", [75, 143])
+def test_an_attempt_whose_pods_only_missed_something_is_replaced_for_ever(exit_code: int) -> None:
+    stalled = replace(RUNNING, stalled_attempts=POLICY.max_attempts, segments=(replace(SEGMENT, holder=None),))
+    case = with_pods(replace(HEALTHY, job=stalled), Pod("pod-1", exit_code), phase=LaunchPhase.FAILED)
+    action = decide(case)
+    assert isinstance(action, NextAttempt)
+    assert not action.blame
 
 
 def test_what_a_worker_reported_ends_the_job_whatever_the_launcher_says() -> None:
@@ -100,17 +111,35 @@ def test_claims_without_progress_end_the_job_once_the_last_claimant_is_gone() ->
     claims = ("pod-1", "pod-2", "pod-3", "pod-4")
     case = with_segment(stalled_claims=claims, holder="pod-4")
     assert decide(with_pods(case, Pod("pod-4"))) is None
-    assert failure(with_pods(case, Pod("pod-4", 75))) is ErrorCode.NO_PROGRESS
+    assert failure(with_pods(case, Pod("pod-4", 1))) is ErrorCode.NO_PROGRESS
 
 
 def test_the_segments_of_ended_pods_are_released_at_once() -> None:
     action = decide(with_pods(HEALTHY, Pod("pod-1", 137), Pod("pod-2")))
-    assert action == ReleaseSegments(JOB, 1, ("pod-1",))
+    assert action == ReleaseSegments(JOB, 1, ("pod-1",), ())
+    assert decide(with_pods(HEALTHY, Pod("pod-1", 75))) == ReleaseSegments(JOB, 1, ("pod-1",), ("pod-1",))
 
 
 def test_a_lease_that_ran_out_long_ago_replaces_the_attempt() -> None:
     assert decide(with_segment(lease_until=NOW - timedelta(minutes=4))) is None
-    assert isinstance(decide(with_segment(lease_until=NOW - timedelta(minutes=6))), NextAttempt)
+    action = decide(with_segment(lease_until=NOW - timedelta(minutes=6)))
+    assert isinstance(action, NextAttempt)
+    assert action.blame
+
+
+def test_an_attempt_in_which_nobody_could_claim_is_replaced_without_blame() -> None:
+    waited = replace(
+        RUNNING, started_at=NOW - timedelta(minutes=6), segments=(replace(SEGMENT, holder=None, lease_until=None),)
+    )
+    action = decide(replace(HEALTHY, job=waited))
+    assert isinstance(action, NextAttempt)
+    assert not action.blame
+
+
+def test_while_the_launcher_is_away_only_what_the_rows_say_is_decided() -> None:
+    done = replace(RUNNING, segments=(replace(SEGMENT, done=True),))
+    waiting = replace(RUNNING, id=UUID(int=2), launch_uid=None)
+    assert plan(Snapshot(NOW, (done, waiting)), None, POLICY) == [FinishJob(JOB)]
 
 
 def test_a_job_past_its_deadline_fails() -> None:
@@ -121,7 +150,7 @@ def test_a_job_past_its_deadline_fails() -> None:
 def test_launched_jobs_that_no_row_wants_are_deleted_and_wanted_ones_are_not() -> None:
     old = replace(LAUNCHED, name="vidette-1-a0", uid="uid-0", attempt=0)
     actions = plan(Snapshot(NOW, (RUNNING,)), [LAUNCHED, old], POLICY)
-    assert actions == [DeleteJob("vidette-1-a0", "uid-0", JOB, 0)]
+    assert actions == [DeleteJob("vidette-1-a0", "uid-0", JOB)]
 
 
 def test_an_empty_world_needs_nothing() -> None:

@@ -88,3 +88,47 @@ class CatalogSettings(BaseSettings):
 
     file: Path
     """`catalog.json`, as the models tool writes it beside the Triton model repository."""
+
+
+class LeaseSettings(BaseSettings):
+    """How workers hold segments: the gateway grants, the controller judges."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    lease_s: Seconds = 30.0
+    """A worker renews three times within it; a worker that is silent for longer may be replaced."""
+    max_stalled_claims: Annotated[int, Field(ge=2)] = 12
+    """Pods that claimed a segment without a chunk committed between them, after which the job fails (`no_progress`)."""
+
+
+class WorkerTuning(BaseSettings):
+    """How a worker works. Set on the controller, which hands the values to every worker it launches."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    """Frames being analysed at once. A GPU wants several to batch; on two CPU cores four keep both busy."""
+    decoded_ahead: Annotated[int, Field(ge=1, le=64)] = 4
+    """Decoded frames waiting: 4 of 4K are 100 MB."""
+    inference_timeout_s: Seconds = 60.0
+    """For one request. A CPU server may queue several seconds of OCR before it."""
+    patience_s: Seconds = 300.0
+    """How long something that is away (Triton, the gateway, the store) is waited for, before the worker exits with 75."""
+
+
+class VideoLimitSettings(BaseSettings):
+    """Bounds on one video, checked by the worker before work is done on it. Set on the controller, like the tuning."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_LIMIT_", frozen=True)
+
+    pixels: Annotated[int, Field(ge=1)] = 7680 * 4320
+    """In one frame: 8K UHD."""
+    frames: Annotated[int, Field(ge=1)] = 10_000_000
+    """Displayed frames: 46 hours at 60 a second."""
+    duration_s: Seconds = 24 * 3600.0
+
+
+def as_environment(settings: BaseSettings) -> dict[str, str]:
+    """The variables from which another process reads the same settings."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return {f"{prefix}{name}".upper(): str(value) for name, value in settings.model_dump(mode="json").items()}

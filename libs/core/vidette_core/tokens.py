@@ -11,11 +11,15 @@ from uuid import UUID
 import jwt
 
 from vidette_core.domain.jobs import Fence
-from vidette_core.ports.errors import Rejected
+from vidette_core.ports.errors import PortError
 from vidette_core.settings import TokenSettings
 
 _ALGORITHM = "HS256"
 _CLAIM, _WRITE = "vidette:claim", "vidette:write"
+
+
+class InvalidToken(PortError):
+    """Not a token signed here, or one for something else."""
 
 
 class Tokens:
@@ -31,12 +35,12 @@ class Tokens:
         return jwt.encode(claims, self._secret, _ALGORITHM)
 
     def read_job_token(self, token: str) -> tuple[UUID, int]:
-        """The job and attempt that may claim. Raises `Rejected` for anything but a job token signed here."""
+        """The job and attempt that may claim. Raises `InvalidToken` for anything but a job token signed here."""
         claims = self._decode(token, _CLAIM, "attempt")
         return UUID(claims["sub"]), int(claims["attempt"])
 
     def read_session_token(self, token: str) -> Fence:
-        """The fence that may write. Raises `Rejected` for anything but a session token signed here."""
+        """The fence that may write. Raises `InvalidToken` for anything but a session token signed here."""
         claims = self._decode(token, _WRITE, "segment", "epoch")
         return Fence(UUID(claims["sub"]), int(claims["segment"]), int(claims["epoch"]))
 
@@ -45,4 +49,4 @@ class Tokens:
         try:
             return jwt.decode(token, self._secret, [_ALGORITHM], options=options, audience=audience)
         except jwt.InvalidTokenError as error:
-            raise Rejected("the token is not valid for this") from error
+            raise InvalidToken("the token is not valid for this") from error

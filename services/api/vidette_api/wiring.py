@@ -9,17 +9,25 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from vidette_api.settings import AnalysisSettings, LeaseSettings, ResultSettings, UploadSettings
+from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
-from vidette_core.adapters.postgres.reading import JobReader
-from vidette_core.adapters.postgres.segments import Segments
-from vidette_core.adapters.postgres.submissions import Submissions
+from vidette_core.adapters.postgres.reading import PostgresReader
+from vidette_core.adapters.postgres.segments import PostgresSegments
+from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.pipelines import Catalog
 from vidette_core.ports.blobs import BlobStore
+from vidette_core.ports.jobs import JobReader, Segments, Submissions
 from vidette_core.ports.wakeup import Wakeup
-from vidette_core.settings import CatalogSettings, DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
+from vidette_core.settings import (
+    CatalogSettings,
+    DatabaseSettings,
+    LeaseSettings,
+    StoreSettings,
+    TokenSettings,
+    WakeupSettings,
+)
 from vidette_core.tokens import Tokens
 
 
@@ -63,9 +71,9 @@ async def services_from_environment() -> AsyncIterator[Services]:
             wakeup=wakeup,
             catalog=Catalog.model_validate_json(CatalogSettings().file.read_bytes()),
             tokens=Tokens(TokenSettings()),
-            submissions=Submissions(database),
-            reader=JobReader(database),
-            segments=Segments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
+            submissions=PostgresSubmissions(database),
+            reader=PostgresReader(database),
+            segments=PostgresSegments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
             uploads=UploadSettings(),
             analysis=AnalysisSettings(),
         )

@@ -15,13 +15,23 @@ from vidette_controller.settings import ControllerSettings, LaunchSettings, Oper
 from vidette_controller.sweep import Sweeper
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
-from vidette_core.adapters.postgres.schedule import Schedule
-from vidette_core.adapters.postgres.sweeping import Sweeping
+from vidette_core.adapters.postgres.schedule import PostgresSchedule
+from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.adapters.process_launcher import ProcessLauncher
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.ports.launcher import Launcher
 from vidette_core.serving import Server, server
-from vidette_core.settings import DatabaseSettings, LogSettings, StoreSettings, TokenSettings, WakeupSettings
+from vidette_core.settings import (
+    DatabaseSettings,
+    LeaseSettings,
+    LogSettings,
+    StoreSettings,
+    TokenSettings,
+    VideoLimitSettings,
+    WakeupSettings,
+    WorkerTuning,
+    as_environment,
+)
 from vidette_core.telemetry.logs import configure_logs
 from vidette_core.telemetry.operations import health_routes, metrics_route
 from vidette_core.tokens import Tokens
@@ -42,11 +52,12 @@ async def main() -> None:
     settings, launch = ControllerSettings(), LaunchSettings()
     database, store = Database(DatabaseSettings()), S3BlobStore(StoreSettings())
     wakeup, launcher = NatsWakeup(WakeupSettings()), ProcessLauncher(launch.jobs_socket)
-    schedule = Schedule(database)
-    template = Template(launch.gateway_url, launch.triton_url)
+    schedule = PostgresSchedule(database)
+    tuning = as_environment(WorkerTuning()) | as_environment(VideoLimitSettings()) | as_environment(LogSettings())
+    template = Template(launch.gateway_url, launch.triton_url, tuning)
     applier = Applier(schedule, launcher, Tokens(TokenSettings()), template, settings.tolerated_error_share)
-    controller = Controller(schedule, launcher, wakeup, applier, template, settings)
-    sweeper = Sweeper(Sweeping(database), store, SweepSettings())
+    controller = Controller(schedule, launcher, wakeup, applier, template, settings, LeaseSettings())
+    sweeper = Sweeper(PostgresSweeping(database), store, SweepSettings())
     work = asyncio.gather(controller.run(), sweeper.run(), _operations(database, launcher).serve())
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)

@@ -25,6 +25,8 @@ class NextAttempt:
     attempt: int
     name: str
     reason: str
+    blame: bool
+    """Whether the attempt counts against the job: not when something else was away or took the workers down."""
     expect_missing: bool = False
     """Only when a live look confirms that the launched job is not there: a list may be old."""
 
@@ -36,6 +38,8 @@ class ReleaseSegments:
     job_id: UUID
     attempt: int
     pods: tuple[str, ...]
+    blameless: tuple[str, ...]
+    """Those among them that ended for want of something else (exit codes 75 and 143)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,6 @@ class DeleteJob:
     name: str
     uid: str
     job_id: UUID
-    attempt: int
 
 
 Action = CreateJob | NextAttempt | ReleaseSegments | FinishJob | FailJob | DeleteJob

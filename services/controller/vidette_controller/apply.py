@@ -16,9 +16,9 @@ from vidette_controller.actions import (
     ReleaseSegments,
 )
 from vidette_controller.launch import Template, launch_of, spec_of
-from vidette_core.adapters.postgres.schedule import Schedule
 from vidette_core.domain.ledger import verdict
 from vidette_core.ports.errors import Conflict, NotFound, PortError
+from vidette_core.ports.jobs import Schedule
 from vidette_core.ports.launcher import Launcher
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
@@ -65,7 +65,7 @@ class Applier:
             case NextAttempt():
                 await self._next_attempt(action)
             case ReleaseSegments():
-                await self._schedule.release(action.job_id, action.attempt, action.pods)
+                await self._schedule.release(action.job_id, action.attempt, action.pods, action.blameless)
                 _log.info("pods ended, their segments are free", pods=action.pods)
             case FinishJob():
                 await self._finish(action)
@@ -92,7 +92,7 @@ class Applier:
         if action.expect_missing and await self._is_there(action.name):
             return
         launch = launch_of(self._template, action.job_id, action.attempt + 1)
-        if await self._schedule.next_attempt(action.job_id, action.attempt, launch):
+        if await self._schedule.next_attempt(action.job_id, action.attempt, launch, blame=action.blame):
             _log.warning("the attempt is replaced", reason=action.reason, attempt=action.attempt)
 
     async def _is_there(self, name: str) -> bool:

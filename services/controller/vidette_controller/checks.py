@@ -7,18 +7,21 @@ comes before what the launcher says, because PostgreSQL is the truth and the lau
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.schedule import RunningJob
+from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase
 
 CRASHES = {128 + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
 """Exit codes of a decoder that died of its input. SIGKILL is not among them: it is the machine's doing, not the video's."""
 POISON_DEATHS = 2
+BLAMELESS = {WorkerExit.TRY_AGAIN, WorkerExit.TERMINATED}
+"""Exit codes that say nothing against the job: what the worker needs was away, or the worker was told to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,25 @@ def deadline(case: Case) -> Action | None:
 
 
 def not_launched(case: Case) -> Action | None:
-    """The row wants a launched job: create it, or, when it was there and is gone, go on with the next attempt."""
+    """The row wants a launched job: create it, or, when it was there and is gone, go on with the next attempt.
+
+    Losing the launched job is never the job's fault: someone stopped the stack, or deleted it.
+    """
     if case.launched is not None:
         return None
     if case.job.launch_uid is None:
         return CreateJob(case.job.id, case.job.attempt, case.job.launch_name)
-    return _replace(case, "the launched job is gone", expect_missing=True)
+    return _next(case, "the launched job is gone", blame=False, expect_missing=True)
+
+
+def ended_holders(case: Case) -> Action | None:
+    """A pod that has ended cannot go on with what it holds."""
+    assert case.launched is not None, "not_launched comes first"
+    ended = {pod.name: pod.exit_code for pod in case.launched.pods if pod.exit_code is not None}
+    holders = {segment.holder for segment in case.job.segments if segment.holder is not None and not segment.done}
+    gone = tuple(sorted(holders & ended.keys()))
+    blameless = tuple(pod for pod in gone if ended[pod] in BLAMELESS)
+    return ReleaseSegments(case.job.id, case.job.attempt, gone, blameless) if gone else None
 
 
 def launched_ended(case: Case) -> Action | None:
@@ -99,57 +115,60 @@ def launched_ended(case: Case) -> Action | None:
     assert case.launched is not None, "not_launched comes first"
     match case.launched.phase:
         case LaunchPhase.FAILED:
-            return _replace(case, "the launched job failed")
+            blame = any(pod.exit_code not in BLAMELESS for pod in case.launched.pods if pod.exit_code is not None)
+            return _replace(case, "the launched job failed", blame=blame)
         case LaunchPhase.SUCCEEDED:
-            return _replace(case, "the launched job ended before the last frame")
+            return _replace(case, "the launched job ended before the last frame", blame=True)
         case _:
             return None
 
 
-def ended_holders(case: Case) -> Action | None:
-    """A pod that has ended cannot go on with what it holds."""
-    assert case.launched is not None, "not_launched comes first"
-    ended = {pod.name for pod in case.launched.pods if pod.exit_code is not None}
-    holders = {segment.holder for segment in case.job.segments if segment.holder is not None and not segment.done}
-    gone = tuple(sorted(ended & holders))
-    return ReleaseSegments(case.job.id, case.job.attempt, gone) if gone else None
-
-
 def stalled_lease(case: Case) -> Action | None:
-    """Nobody has renewed or claimed a segment for long: whatever runs does not work."""
+    """Nobody has renewed or claimed a segment for long: whatever runs does not work.
+
+    An attempt in which nobody could claim anything has not failed: the gateway was away.
+    """
     for segment in case.job.segments:
         since = segment.lease_until or case.job.started_at
         if not segment.done and case.now - since > case.policy.stalled_lease:
-            return _replace(case, "nobody has worked on it for too long")
+            was_claimed = segment.lease_until is not None
+            return _replace(case, "nobody has worked on it for too long", blame=was_claimed)
     return None
 
 
+ROW_CHECKS: tuple[Check, ...] = (reported_problem, all_done)
+"""What the rows alone can decide."""
+
 CHECKS: tuple[Check, ...] = (
-    reported_problem,
-    all_done,
+    *ROW_CHECKS,
     poison,
     no_progress,
     deadline,
     not_launched,
-    launched_ended,
     ended_holders,
+    launched_ended,
     stalled_lease,
 )
 
 
-def decide(case: Case) -> Action | None:
-    """The first opinion in the order of CHECKS."""
-    return next((action for check in CHECKS if (action := check(case)) is not None), None)
+def decide(case: Case, checks: Sequence[Check] = CHECKS) -> Action | None:
+    """The first opinion in the order of the checks."""
+    return next((action for check in checks if (action := check(case)) is not None), None)
 
 
 def _fail(case: Case, problem: Problem) -> FailJob:
     return FailJob(case.job.id, case.job.attempt, problem)
 
 
-def _replace(case: Case, reason: str, *, expect_missing: bool = False) -> Action:
-    if case.job.attempt < case.policy.max_attempts:
-        return NextAttempt(case.job.id, case.job.attempt, case.job.launch_name, reason, expect_missing)
-    message = f"The job was started {case.job.attempt} times and never came to its end; last, {reason}."
+def _next(case: Case, reason: str, *, blame: bool, expect_missing: bool = False) -> NextAttempt:
+    return NextAttempt(case.job.id, case.job.attempt, case.job.launch_name, reason, blame, expect_missing)
+
+
+def _replace(case: Case, reason: str, *, blame: bool) -> Action:
+    """The next attempt, unless this one counts and is the last of those that may fail without a result between them."""
+    if not blame or case.job.stalled_attempts + 1 < case.policy.max_attempts:
+        return _next(case, reason, blame=blame)
+    message = f"{case.policy.max_attempts} attempts in a row ended without a result; last, {reason}."
     return _fail(case, Problem(ErrorCode.INTERNAL, message))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from vidette_core.adapters.postgres.schedule import Launch
+from vidette_core.ports.jobs import Launch
 from vidette_core.ports.launcher import LaunchSpec
 from vidette_core.tokens import Tokens
 
@@ -18,11 +19,13 @@ class Template:
 
     gateway_url: str
     triton_url: str
+    tuning: Mapping[str, str]
+    """Variables of the worker's own settings."""
 
     @property
     def hash(self) -> str:
         """Tells launched jobs of an older template apart; a job keeps the hash it was launched with."""
-        canonical = json.dumps([self.gateway_url, self.triton_url])
+        canonical = json.dumps([self.gateway_url, self.triton_url, dict(self.tuning)], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -34,6 +37,7 @@ def launch_of(template: Template, job_id: UUID, attempt: int) -> Launch:
 def spec_of(template: Template, tokens: Tokens, job_id: UUID, attempt: int) -> LaunchSpec:
     launch = launch_of(template, job_id, attempt)
     env = {
+        **template.tuning,
         "VIDETTE_JOB_ID": str(job_id),
         "VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt),
         "VIDETTE_GATEWAY_URL": template.gateway_url,

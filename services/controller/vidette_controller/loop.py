@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
@@ -14,10 +15,11 @@ from vidette_controller.checks import Policy
 from vidette_controller.launch import Template, launch_of
 from vidette_controller.plan import plan
 from vidette_controller.settings import ControllerSettings
-from vidette_core.adapters.postgres.schedule import Caps, Schedule
-from vidette_core.ports.errors import PortError
-from vidette_core.ports.launcher import Launcher
+from vidette_core.ports.errors import PortError, Unavailable
+from vidette_core.ports.jobs import Caps, Schedule
+from vidette_core.ports.launcher import LaunchedJob, Launcher
 from vidette_core.ports.wakeup import Wakeup
+from vidette_core.settings import LeaseSettings
 from vidette_core.telemetry.metrics import JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
 
 MIN_PAUSE_S = 0.1
@@ -37,6 +39,7 @@ class Controller:
         applier: Applier,
         template: Template,
         settings: ControllerSettings,
+        leases: LeaseSettings,
     ) -> None:
         self._schedule = schedule
         self._launcher = launcher
@@ -47,7 +50,7 @@ class Controller:
         self._caps = Caps(settings.max_running, settings.max_running_per_tenant)
         self._policy = Policy(
             max_attempts=settings.max_attempts,
-            max_stalled_claims=settings.max_stalled_claims,
+            max_stalled_claims=leases.max_stalled_claims,
             stalled_lease=timedelta(seconds=settings.stalled_lease_s),
             deadline=timedelta(seconds=settings.deadline_s),
         )
@@ -73,17 +76,27 @@ class Controller:
     async def tick(self) -> bool:
         """One round. True when something was done, so that another look is due. Raises `PortError`."""
         with TICK_SECONDS.time():
-            claimed = await self._schedule.claim(
-                self._caps, lambda job_id, attempt: launch_of(self._template, job_id, attempt)
-            )
-            # Launched jobs before rows; `plan` says why.
-            launched = await self._launcher.list()
+            # Launched jobs before rows; `plan` says why. And before claims: what cannot be launched waits as `pending`.
+            launched = await self._list()
+            claimed = [] if launched is None else await self._claim()
             snapshot = await self._schedule.snapshot()
             JOBS_RUNNING.set(len(snapshot.jobs))
             actions = plan(snapshot, launched, self._policy)
             await self._applier.apply(actions)
         # A deleted job may be listed until its pods have ended: looking again at once would only ask again.
         return bool(claimed) or any(not isinstance(action, DeleteJob) for action in actions)
+
+    async def _list(self) -> list[LaunchedJob] | None:
+        try:
+            return await self._launcher.list()
+        except Unavailable as error:
+            _log.warning("the launcher is away; what the rows can decide goes on", error=str(error))
+            return None
+
+    async def _claim(self) -> list[UUID]:
+        return await self._schedule.claim(
+            self._caps, lambda job_id, attempt: launch_of(self._template, job_id, attempt)
+        )
 
     async def _listen(self, signals: AsyncIterator[None]) -> None:
         async for _ in signals:

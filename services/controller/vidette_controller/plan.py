@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidette_controller.actions import Action, DeleteJob
-from vidette_controller.checks import Case, Policy, decide
+from vidette_controller.checks import CHECKS, ROW_CHECKS, Case, Policy, decide
 from vidette_core.domain.schedule import Snapshot
 from vidette_core.ports.launcher import LaunchedJob
 
 
-def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob], policy: Policy) -> list[Action]:
+def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob] | None, policy: Policy) -> list[Action]:
     """At most one action for each running job, and one for each launched job that no running job wants.
+
+    While the launcher is away (None) only what the rows alone can decide is decided.
 
     `launched` must be older than `snapshot` (list first, then read the rows): then a launched job without a running row is
     really unwanted, since rows are claimed before anything is launched for them.
     """
-    by_name = {job.name: job for job in launched}
+    by_name = {job.name: job for job in launched or ()}
+    checks = ROW_CHECKS if launched is None else CHECKS
     cases = (Case(job, by_name.get(job.launch_name), snapshot.now, policy) for job in snapshot.jobs)
-    actions = [action for case in cases if (action := decide(case)) is not None]
+    actions = [action for case in cases if (action := decide(case, checks)) is not None]
     wanted = {job.launch_name for job in snapshot.jobs}
-    unwanted = (job for job in launched if job.name not in wanted)
-    actions.extend(DeleteJob(job.name, job.uid, job.job_id, job.attempt) for job in unwanted)
+    unwanted = (job for job in launched or () if job.name not in wanted)
+    actions.extend(DeleteJob(job.name, job.uid, job.job_id) for job in unwanted)
     return actions

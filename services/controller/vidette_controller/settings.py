@@ -22,9 +22,7 @@ class ControllerSettings(BaseSettings):
     sweep_s: Seconds = 15.0
     """Between two rounds that nothing asked for. The longest that a lost wake-up delays a job."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
-    """Launched jobs for one job before it fails. An attempt ends when its pods failed too often, or it vanished."""
-    max_stalled_claims: Annotated[int, Field(ge=1)] = 12
-    """Claims of one segment without a chunk committed between them, after which the job fails (`no_progress`)."""
+    """Attempts in a row that may end by their own fault, without a chunk committed between them, before the job fails."""
     stalled_lease_s: Seconds = 300.0
     """A segment whose lease ran out this long ago, with nobody claiming it, makes the controller replace the attempt."""
     deadline_s: Seconds = 24 * 3600.0

@@ -7,15 +7,16 @@ that no committed chunk names, once every URL that could still write one has exp
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from vidette_controller.settings import SweepSettings
-from vidette_core.adapters.postgres.sweeping import Leftover, Sweeping
 from vidette_core.domain.chunks import results_prefix
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.errors import PortError
+from vidette_core.ports.jobs import Leftover, Sweeping
 from vidette_core.telemetry.logs import job_in_logs
 
 _ABANDONED = Problem(ErrorCode.UPLOAD_ABORTED, "The upload broke off. Send the video again.")
@@ -44,10 +45,20 @@ class Sweeper:
         for leftover in await self._sweeping.give_up_uploads(self._settings.upload_silence_s, _ABANDONED):
             with job_in_logs(leftover.job_id):
                 _log.warning("an upload without a heartbeat is given up")
-                await self._drop_upload(leftover)
-        for leftover in await self._sweeping.unswept(self._store.url_life_s):
-            with job_in_logs(leftover.job_id):
-                await self._sweep_job(leftover)
+                await self._alone(self._drop_upload, leftover)
+        after: Leftover | None = None
+        while batch := await self._sweeping.unswept(self._store.url_life_s, after):
+            for leftover in batch:
+                with job_in_logs(leftover.job_id):
+                    await self._alone(self._sweep_job, leftover)
+            after = batch[-1]
+
+    async def _alone(self, step: Callable[[Leftover], Awaitable[None]], leftover: Leftover) -> None:
+        """One job's trouble must not keep the others waiting; the next pass tries it again."""
+        try:
+            await step(leftover)
+        except PortError as error:
+            _log.warning("what the job left could not be removed; the next pass tries again", error=str(error))
 
     async def _sweep_job(self, leftover: Leftover) -> None:
         if leftover.submitted:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vidette_core.domain.chunks import Chunk
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import SegmentState, Tally
 
@@ -26,14 +25,22 @@ class SegmentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A committed chunk as the ledger needs it."""
+
+    first_sample: int
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Imbalance:
     """The ledger does not balance; `reason` is a sentence for the log."""
 
     reason: str
 
 
-def reconcile(segments: Sequence[SegmentRecord], chunks: Iterable[Chunk]) -> Tally | Imbalance:
-    """The job's tally, or why there is none. `chunks` may come in any order."""
+def reconcile(segments: Sequence[SegmentRecord], entries: Iterable[Entry]) -> Tally | Imbalance:
+    """The job's tally, or why there is none. `entries` may come in any order."""
     at = 0
     for segment in sorted(segments, key=lambda record: record.index):
         if segment.state is not SegmentState.DONE or segment.end_sample is None:
@@ -43,15 +50,15 @@ def reconcile(segments: Sequence[SegmentRecord], chunks: Iterable[Chunk]) -> Tal
         if segment.next_sample != segment.end_sample:
             return Imbalance(f"segment {segment.index} ends at {segment.next_sample}, not at {segment.end_sample}")
         at = segment.end_sample
-    return _add_up(sorted(chunks, key=lambda chunk: chunk.first_sample), at)
+    return _add_up(sorted(entries, key=lambda entry: entry.first_sample), at)
 
 
-def _add_up(chunks: Sequence[Chunk], samples: int) -> Tally | Imbalance:
+def _add_up(entries: Sequence[Entry], samples: int) -> Tally | Imbalance:
     at, tally = 0, Tally()
-    for chunk in chunks:
-        if chunk.first_sample != at:
-            return Imbalance(f"a chunk begins at sample {chunk.first_sample} where {at} is next")
-        at, tally = chunk.end_sample, tally + chunk.tally
+    for entry in entries:
+        if entry.first_sample != at:
+            return Imbalance(f"a chunk begins at sample {entry.first_sample} where {at} is next")
+        at, tally = at + entry.tally.frames, tally + entry.tally
     if at != samples:
         return Imbalance(f"the chunks end at sample {at}, the segments at {samples}")
     return tally

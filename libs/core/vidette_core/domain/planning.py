@@ -1,7 +1,7 @@
-"""From a video's index to the segments that workers claim.
+"""From a video's index to the work that is expected of it.
 
-Every video is one open-ended segment today: its decoder is the truth about where it ends, and the number of frames in the
-index serves progress only. A plan with more segments has the same shape.
+Every video is one open-ended segment, made when the job is claimed: its decoder is the truth about where it ends, and the number
+of frames in the index serves progress only.
 """
 
 from __future__ import annotations
@@ -12,33 +12,13 @@ from vidette_core.domain.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)
-class MediaFacts:
-    """What a worker read from the container's index. `frames` counts displayed frames and may be wrong: it is a hint."""
-
-    width: int
-    height: int
-    frames: int
-    duration_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentPlan:
-    """Samples [first_sample, end_sample); None is open-ended: the decoder finds the end."""
-
-    index: int
-    first_sample: int
-    end_sample: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    segments: tuple[SegmentPlan, ...]
     expected_samples: int
 
 
-def plan_segments(media: MediaFacts, sampling: Sampling) -> Plan:
-    """One open-ended segment, whatever the length."""
-    return Plan((SegmentPlan(0, 0, None),), max(1, sampling.count(media.frames)))
+def plan(frames: int, sampling: Sampling) -> Plan:
+    """`frames` is what the container's index claims: displayed frames, a hint."""
+    return Plan(max(1, sampling.count(frames)))
 
 
 PROGRESS_BEFORE_COMPLETION = 0.999

@@ -27,6 +27,8 @@ class RunningJob:
 
     id: UUID
     attempt: int
+    stalled_attempts: int
+    """Attempts that ended by their own fault since a chunk was last committed."""
     launch_name: str
     launch_uid: str | None
     started_at: datetime

@@ -39,7 +39,7 @@ class WorkerExit(IntEnum):
 class ClaimRequest(_Message):
     """`POST /v1/claim`, with the job token."""
 
-    pod: Annotated[str, Field(min_length=1, max_length=253)]
+    pod: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 
 
 class SegmentClaim(_Message):
@@ -105,10 +105,9 @@ class ChunkMessage(_Message):
 
 
 class PresignedUrl(_Message):
-    """`GET /v1/source`, `POST /v1/chunks/upload`: an address that works without other credentials for `life_s` seconds."""
+    """`GET /v1/source`, `POST /v1/chunks/upload`: an address that works for minutes, without other credentials."""
 
     url: str
-    life_s: float
 
 
 class CommitAnswer(_Message):

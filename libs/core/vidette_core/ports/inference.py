@@ -23,5 +23,8 @@ class Inference(Protocol):
             Rejected: the server ran or checked the request and refused it.
         """
 
+    def is_live(self) -> bool:
+        """Whether the server answers at all, with the models or without them."""
+
     def is_ready(self, model: ModelRef) -> bool:
         """Whether the server says that this version can be called. False when the server does not answer."""

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from vidette_api.gateway.body_limit import BodyLimit
 from vidette_api.gateway.routes import router
 from vidette_api.http_errors import install_error_handlers
 from vidette_api.wiring import Services
 from vidette_core.ports.errors import Conflict, NotFound, Rejected
+from vidette_core.ports.jobs import Fenced
 from vidette_core.telemetry.metrics import FENCED_WRITES
 from vidette_core.telemetry.operations import health_routes, metrics_route
+from vidette_core.tokens import InvalidToken
 
 
 async def _conflict(_: Request, error: Exception) -> JSONResponse:
-    FENCED_WRITES.inc()
+    if isinstance(error, Fenced):
+        FENCED_WRITES.inc()
     return JSONResponse({"detail": str(error)}, 409)
 
 
-async def _rejected(_: Request, error: Exception) -> JSONResponse:
+async def _unauthorized(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 401, {"WWW-Authenticate": "Bearer"})
 
 
-async def _premature(_: Request, error: Exception) -> JSONResponse:
-    """A store that has just started may not show an object yet: one «not found» never means gone."""
-    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
+async def _try_again(_: Request, error: Exception) -> JSONResponse:
+    """A store that refuses us is not the worker's fault, and one that has just started may not show an object yet."""
+    _log.warning("the store's answer is taken for an outage", error=str(error))
+    return JSONResponse({"detail": "the store does not serve the request now"}, 503, {"Retry-After": "1"})
+
+
+MAX_BODY_BYTES = 64 * 1024
+"""No message of a worker has a hundredth of it; chunks go to the store."""
+_log = structlog.get_logger(__name__)
 
 
 def gateway_app(services: Services) -> FastAPI:
     app = FastAPI(title="Vidette gateway", docs_url=None, redoc_url=None, openapi_url=None)
     install_error_handlers(app)
     app.add_exception_handler(Conflict, _conflict)
-    app.add_exception_handler(Rejected, _rejected)
-    app.add_exception_handler(NotFound, _premature)
+    app.add_exception_handler(InvalidToken, _unauthorized)
+    app.add_exception_handler(Rejected, _try_again)
+    app.add_exception_handler(NotFound, _try_again)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.state.services = services
     app.include_router(router)
     app.router.routes.extend(health_routes({"database": services.database.ping, "store": services.store.ping}))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Header
 
 from vidette_api.wiring import Services, Wired
-from vidette_core.adapters.postgres.segments import Busy, Claimed, Over
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import Fence, JobWarning, Tally
-from vidette_core.domain.planning import MediaFacts, plan_segments
+from vidette_core.domain.planning import plan
 from vidette_core.domain.worker_api import (
     ChunkMessage,
     ClaimAnswer,
@@ -26,18 +26,21 @@ from vidette_core.domain.worker_api import (
     ReportRequest,
     SegmentClaim,
 )
-from vidette_core.ports.errors import Conflict, Rejected
+from vidette_core.ports.errors import Conflict
+from vidette_core.ports.jobs import Busy, Claimed, Over
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import CHUNKS_COMMITTED, CLAIMS, FRAMES_COMMITTED
+from vidette_core.tokens import InvalidToken
 
 BUSY_RETRY_S = 2.0
+_log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1")
 
 
-def _bearer(authorization: Annotated[str, Header()]) -> str:
-    scheme, _, token = authorization.partition(" ")
+def _bearer(authorization: Annotated[str | None, Header()] = None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Rejected("a bearer token is needed")
+        raise InvalidToken("a bearer token is needed")
     return token
 
 
@@ -70,14 +73,14 @@ async def claim(request: ClaimRequest, services: Wired, token: Token) -> ClaimAn
 @router.get("/source")
 async def source(services: Wired, fence: Held) -> PresignedUrl:
     terms = await services.segments.terms(fence)
-    return PresignedUrl(url=services.store.presign_get(terms.source_key), life_s=services.store.url_life_s)
+    return PresignedUrl(url=services.store.presign_get(terms.source_key))
 
 
 @router.post("/plan", status_code=204)
-async def plan(request: PlanRequest, services: Wired, fence: Held) -> None:
-    media = MediaFacts(request.width, request.height, request.frames, request.duration_ms)
+async def post_plan(request: PlanRequest, services: Wired, fence: Held) -> None:
+    _log.info("the video's index", job_id=str(fence.job_id), **request.model_dump())
     terms = await services.segments.terms(fence)
-    await services.segments.post_plan(fence, plan_segments(media, terms.sampling))
+    await services.segments.post_plan(fence, plan(request.frames, terms.sampling))
 
 
 @router.post("/renew", status_code=204)
@@ -88,18 +91,19 @@ async def renew(request: RenewRequest, services: Wired, fence: Held) -> None:
 @router.post("/chunks/upload")
 async def upload(message: ChunkMessage, services: Wired, fence: Held) -> PresignedUrl:
     key = await _key(services, fence, message)
-    return PresignedUrl(url=services.store.presign_put(key, message.bytes), life_s=services.store.url_life_s)
+    return PresignedUrl(url=services.store.presign_put(key, message.bytes))
 
 
 @router.post("/chunks")
 async def commit(message: ChunkMessage, services: Wired, fence: Held) -> CommitAnswer:
     if await services.store.size(await _key(services, fence, message)) != message.bytes:
         raise Conflict("the object in the store has another size than the chunk committed")
-    next_sample = await services.segments.commit(fence, _chunk_claim(message))
-    CHUNKS_COMMITTED.inc()
-    for end in ("ok", "decode_error", "model_error"):
-        FRAMES_COMMITTED.labels(end).inc(getattr(message, end))
-    return CommitAnswer(next_sample=next_sample)
+    committed = await services.segments.commit(fence, _chunk_claim(message))
+    if committed.is_new:
+        CHUNKS_COMMITTED.inc()
+        for end in ("ok", "decode_error", "model_error"):
+            FRAMES_COMMITTED.labels(end).inc(getattr(message, end))
+    return CommitAnswer(next_sample=committed.next_sample)
 
 
 @router.post("/finish", status_code=204)

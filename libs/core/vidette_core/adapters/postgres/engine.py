@@ -33,6 +33,8 @@ class Database:
             max_overflow=0,
             pool_timeout=settings.timeout_s,
             pool_pre_ping=True,
+            # A statement's parameters hold what clients and workers sent; they have no place in a log.
+            hide_parameters=True,
             connect_args={
                 "timeout": settings.timeout_s,
                 "command_timeout": settings.timeout_s,
@@ -57,7 +59,8 @@ class Database:
         except (TimeoutError, PoolTimeoutError, OSError) as error:
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
         except DBAPIError as error:
-            raise _translated(error) from error
+            # From the driver's error: SQLAlchemy's own would bring the statement into a stack trace.
+            raise _translated(error) from error.orig
         except SQLAlchemyError as error:
             raise PortError(f"a statement failed: {type(error).__name__}") from error
 

@@ -20,7 +20,9 @@ PAGE = 500
 """Chunk rows read at once: about 150 KB."""
 
 
-class JobReader:
+class PostgresReader:
+    """See `ports.jobs.JobReader`."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

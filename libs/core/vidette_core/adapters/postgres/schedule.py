@@ -6,39 +6,22 @@ Every write is a compare-and-set on what the planner saw (state and attempt), so
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Update, func, select, text, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
-from vidette_core.adapters.postgres.reading import chunk_from_row
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow, problem_of
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import JobState, SegmentState, Tally
-from vidette_core.domain.ledger import Imbalance, SegmentRecord, reconcile
+from vidette_core.domain.ledger import Entry, Imbalance, SegmentRecord, reconcile
 from vidette_core.domain.schedule import RunningJob, RunningSegment, Snapshot
+from vidette_core.ports.jobs import Caps, Launch
 
 _CLAIM_LOCK = 0x636C61696D  # "claim" in ASCII: the caps are counted and used up by one controller at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """How many jobs may run at once."""
-
-    running: int
-    running_per_tenant: int
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What the claim stores in the row for the launched job to be created."""
-
-    name: str
-    spec_hash: str
-
 
 # Fair order: the tenant with the fewest running jobs first, counting those picked here; then priority, then age.
 _FAIR_ORDER = text(
@@ -64,7 +47,9 @@ _FAIR_ORDER = text(
 )
 
 
-class Schedule:
+class PostgresSchedule:
+    """See `ports.jobs.Schedule`."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -76,6 +61,8 @@ class Schedule:
             picked = [UUID(str(row.id)) for row in await session.execute(_FAIR_ORDER, limits)]
             for job_id in picked:
                 await session.execute(_start_attempt(job_id, JobState.PENDING, 0, launch(job_id, 1)))
+                # Here and not at the first claim of a worker, so that fencing an attempt always meets a segment.
+                await session.execute(_first_segment(job_id))
         return picked
 
     async def snapshot(self) -> Snapshot:
@@ -96,28 +83,42 @@ class Schedule:
         """Store the uid of the attempt's launched job. False when the attempt is not the current one."""
         return await self._change(_running(job_id, attempt).values(launch_uid=uid))
 
-    async def next_attempt(self, job_id: UUID, attempt: int, launch: Launch) -> bool:
-        """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once."""
+    async def next_attempt(self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool) -> bool:
+        """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once.
+
+        `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too.
+        """
         async with self._database.transaction() as session:
             # Segments before the job, as commits lock them: the other way round the two would deadlock.
-            await _fence(session, job_id)
-            result = await session.execute(_start_attempt(job_id, JobState.RUNNING, attempt, launch))
+            await _fence(session, job_id, forgive=not blame)
+            start = _start_attempt(job_id, JobState.RUNNING, attempt, launch)
+            result = await session.execute(start.values(stalled_attempts=col(JobRow.stalled_attempts) + int(blame)))
             if not changed(result):
                 await session.rollback()
                 return False
             return True
 
-    async def release(self, job_id: UUID, attempt: int, pods: Sequence[str]) -> bool:
-        """Let the segments of pods that have ended be claimed at once, instead of after their lease."""
-        condition = (
-            (col(SegmentRow.job_id) == job_id)
-            & col(SegmentRow.holder).in_(pods)
-            & select(col(JobRow.id)).where(col(JobRow.id) == job_id, col(JobRow.attempt) == attempt).exists()
+    async def release(self, job_id: UUID, attempt: int, pods: Sequence[str], blameless: Sequence[str]) -> bool:
+        """Let the segments of pods that have ended be claimed at once, instead of after their lease.
+
+        The claims of `blameless` pods, which ended for want of something else, do not count as stalled.
+        """
+        statement = (
+            select(SegmentRow)
+            .join(JobRow, col(JobRow.id) == col(SegmentRow.job_id))
+            .where(col(SegmentRow.job_id) == job_id, col(JobRow.attempt) == attempt, col(SegmentRow.holder).in_(pods))
+            .with_for_update(key_share=True, of=SegmentRow)
         )
-        return await self._change(update(SegmentRow).where(condition).values(holder=None, lease_until=func.now()))
+        async with self._database.transaction() as session:
+            segments = (await session.execute(statement)).scalars().all()
+            now = (await session.execute(select(func.now()))).scalar_one()
+            for segment in segments:
+                segment.holder, segment.lease_until = None, now
+                segment.stalled_claims = [pod for pod in segment.stalled_claims if pod not in blameless]
+        return bool(segments)
 
     async def fail(self, job_id: UUID, attempt: int, problem: Problem) -> bool:
-        """`running` → `failed`, and no worker writes any more."""
+        """`running` → `failed`. A commit under way may still land; readers are shown nothing of a failed job."""
         statement = _running(job_id, attempt).values(
             state=JobState.FAILED, error_code=problem.code, error_message=problem.message, finished_at=func.now()
         )
@@ -175,12 +176,15 @@ def _start_attempt(job_id: UUID, state: JobState, attempt: int, launch: Launch) 
     )
 
 
-async def _fence(session: AsyncSession, job_id: UUID) -> None:
-    await session.execute(
-        update(SegmentRow)
-        .where(col(SegmentRow.job_id) == job_id, col(SegmentRow.state) == SegmentState.OPEN)
-        .values(epoch=col(SegmentRow.epoch) + 1, holder=None, lease_until=None)
-    )
+def _first_segment(job_id: UUID) -> Insert:
+    values = {"job_id": job_id, "index": 0, "state": SegmentState.OPEN, "first_sample": 0, "next_sample": 0, "epoch": 0}
+    return insert(SegmentRow).values(values).on_conflict_do_nothing()
+
+
+async def _fence(session: AsyncSession, job_id: UUID, *, forgive: bool) -> None:
+    fence = update(SegmentRow).where(col(SegmentRow.job_id) == job_id, col(SegmentRow.state) == SegmentState.OPEN)
+    fence = fence.values(epoch=col(SegmentRow.epoch) + 1, holder=None, lease_until=None)
+    await session.execute(fence.values(stalled_claims=[]) if forgive else fence)
 
 
 async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
@@ -189,8 +193,9 @@ async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
         SegmentRecord(row.index, SegmentState(row.state), row.first_sample, row.next_sample, row.end_sample)
         for row in segments.scalars()
     ]
-    chunks = await session.execute(select(ChunkRow).where(col(ChunkRow.job_id) == job_id))
-    return reconcile(records, [chunk_from_row(row) for row in chunks.scalars()])
+    counts = (col(ChunkRow.ok), col(ChunkRow.decode_error), col(ChunkRow.model_error))
+    chunks = await session.execute(select(col(ChunkRow.first_sample), *counts).where(col(ChunkRow.job_id) == job_id))
+    return reconcile(records, [Entry(first_sample, Tally(*ends)) for first_sample, *ends in chunks])
 
 
 def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
@@ -200,6 +205,7 @@ def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
     return RunningJob(
         id=job.id,
         attempt=job.attempt,
+        stalled_attempts=job.stalled_attempts,
         launch_name=job.launch_name,
         launch_uid=job.launch_uid,
         started_at=job.started_at,

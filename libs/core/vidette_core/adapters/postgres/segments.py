@@ -6,12 +6,11 @@ its epoch with the fence. A zombie's epoch is lower, so it changes nothing and l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -23,41 +22,12 @@ from vidette_core.domain.jobs import Fence, JobState, JobWarning, SegmentState
 from vidette_core.domain.planning import Plan, progress_of
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict
+from vidette_core.ports.jobs import Busy, Claimed, Committed, Fenced, Over, Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a job pinned at submit, as its workers need it."""
+class PostgresSegments:
+    """See `ports.jobs.Segments`."""
 
-    source_key: str
-    container: str
-    pipeline_digest: str
-    sampling: Sampling
-    chunk_frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A segment is the pod's until its lease runs out or its epoch is raised."""
-
-    fence: Fence
-    next_sample: int
-    planned: bool
-    lease_s: float
-    terms: Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Others hold what is unfinished; ask again after a while."""
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """Nothing is left to do for this attempt: the job is final, the attempt was replaced, or all segments are done."""
-
-
-class Segments:
     def __init__(self, database: Database, *, lease_s: float, max_stalled_claims: int) -> None:
         self._database = database
         self._lease = timedelta(seconds=lease_s)
@@ -69,17 +39,17 @@ class Segments:
             job = await session.get(JobRow, job_id, with_for_update={"read": True})
             if job is None or job.state is not JobState.RUNNING or job.attempt != attempt:
                 return Over()
-            await session.execute(_first_segment(job_id))
             free = await session.execute(_claimable(job_id, pod))
             segment = free.scalar_one_or_none()
             if segment is None:
                 unfinished = await session.execute(_open(job_id))
                 return Busy() if unfinished.scalar() else Over()
-            if len(segment.stalled_claims) >= self._max_stalled_claims:
-                return Busy()  # The controller is about to end the job; see its check `no_progress`.
+            if pod not in segment.stalled_claims:  # A pod that asks again has only missed an answer.
+                if len(segment.stalled_claims) >= self._max_stalled_claims:
+                    return Busy()  # The controller is about to end the job; see its check `no_progress`.
+                segment.stalled_claims = [*segment.stalled_claims, pod]
             segment.epoch += 1
             segment.holder = pod
-            segment.stalled_claims = [*segment.stalled_claims, pod]
             segment.lease_until = await self._lease_end(session)
             fence = Fence(job_id, segment.index, segment.epoch)
             planned = job.expected_samples is not None
@@ -108,10 +78,10 @@ class Segments:
             await _held(session, fence, lock=False)
             return await _terms_of(session, fence.job_id)
 
-    async def commit(self, fence: Fence, claim: ChunkClaim) -> int:
-        """Make an uploaded chunk a result, and return the next sample expected.
+    async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
+        """Make an uploaded chunk a result. The identical commit again is fine.
 
-        The identical commit again is fine. Raises `Conflict` for a zombie, a gap, an overlap or a chunk off its boundary.
+        Raises `Fenced` for a zombie, and `Conflict` for a gap, an overlap, a chunk off its boundary or behind the end.
         """
         async with self._database.transaction() as session:
             segment = await _held(session, fence)
@@ -121,23 +91,27 @@ class Segments:
             if known is not None:
                 if any(getattr(known, name) != value for name, value in row.items()):
                     raise Conflict(f"sample {claim.first_sample} is committed with other content")
-                return segment.next_sample
+                return Committed(segment.next_sample, is_new=False)
+            _expect_open(segment)
             if claim.first_sample != segment.next_sample or not is_on_boundary(claim, chunk_frames):
                 raise Conflict(f"a chunk at sample {segment.next_sample} is expected, not at {claim.first_sample}")
             await session.execute(insert(ChunkRow).values(row))
             segment.next_sample = claim.first_sample + claim.tally.frames
-            segment.stalled_claims = []
+            # Whoever commits and then dies has died on the frames behind this chunk.
+            segment.stalled_claims = [segment.holder] if segment.holder else []
             segment.lease_until = await self._lease_end(session)
-            await _raise_progress(session, fence.job_id, segment.next_sample)
-            return segment.next_sample
+            await _advance(session, fence.job_id, segment.next_sample)
+            return Committed(segment.next_sample, is_new=True)
 
     async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
-        """The holder has committed the segment's last chunk. The same again is fine. Raises `Conflict`."""
+        """The holder has committed the segment's last chunk. The same again is fine, also once the job is over."""
         async with self._database.transaction() as session:
-            segment = await _held(session, fence)
-            if segment.state is SegmentState.DONE and segment.end_sample == end_sample:
+            known = await session.get(SegmentRow, (fence.job_id, fence.segment))
+            if known is not None and (known.epoch, known.end_sample) == (fence.epoch, end_sample):
                 return
-            if segment.next_sample != end_sample or segment.state is not SegmentState.OPEN or end_sample == 0:
+            segment = await _held(session, fence)
+            _expect_open(segment)
+            if segment.next_sample != end_sample or end_sample == 0:
                 raise Conflict(f"the segment is at sample {segment.next_sample}, it cannot end at {end_sample}")
             segment.state, segment.end_sample = SegmentState.DONE, end_sample
             segment.lease_until = None
@@ -152,6 +126,7 @@ class Segments:
         """The holder says that the job cannot succeed; the controller ends it. Raises `Conflict`."""
         async with self._database.transaction() as session:
             segment = await _held(session, fence)
+            _expect_open(segment)
             segment.error_code, segment.error_message = problem.code, problem.message
 
     async def _lease_end(self, session: AsyncSession) -> datetime:
@@ -175,13 +150,13 @@ async def _held(session: AsyncSession, fence: Fence, *, lock: bool = True) -> Se
         statement = statement.with_for_update(key_share=True, of=SegmentRow)
     segment = (await session.execute(statement)).scalar_one_or_none()
     if segment is None:
-        raise Conflict("another worker has taken over, or the job is over")
+        raise Fenced("another worker has taken over, or the job is over")
     return segment
 
 
-def _first_segment(job_id: UUID) -> Insert:
-    values = {"job_id": job_id, "index": 0, "state": SegmentState.OPEN, "first_sample": 0, "next_sample": 0, "epoch": 0}
-    return insert(SegmentRow).values(values).on_conflict_do_nothing()
+def _expect_open(segment: SegmentRow) -> None:
+    if segment.state is not SegmentState.OPEN:
+        raise Conflict(f"segment {segment.index} is done: it ends at sample {segment.end_sample}")
 
 
 def _claimable(job_id: UUID, pod: str) -> Select[SegmentRow]:
@@ -214,6 +189,13 @@ def _terms(job: JobRow) -> Terms:
     assert job.chunk_frames is not None, "the job was submitted"
     sampling = Sampling(job.frame_stride, job.max_frames)
     return Terms(job.source_key, job.container, job.pipeline_digest, sampling, job.chunk_frames)
+
+
+async def _advance(session: AsyncSession, job_id: UUID, samples: int) -> None:
+    """A commit: whatever attempts failed before it, the job is not stalled."""
+    await _raise_progress(session, job_id, samples)
+    job = (col(JobRow.id) == job_id) & (col(JobRow.stalled_attempts) > 0)
+    await session.execute(update(JobRow).where(job).values(stalled_attempts=0))
 
 
 async def _raise_progress(session: AsyncSession, job_id: UUID, samples: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -14,22 +13,13 @@ from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.schema import JobRow, PipelineRow
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import JobState
-from vidette_core.domain.pipelines import Pipeline
-from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict
+from vidette_core.ports.jobs import Submission
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What the form asked for, known once the body is through."""
+class PostgresSubmissions:
+    """See `ports.jobs.Submissions`."""
 
-    pipeline: Pipeline
-    sampling: Sampling
-    chunk_frames: int
-    source_bytes: int
-
-
-class Submissions:
     def __init__(self, database: Database) -> None:
         self._database = database
 

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import JobState
+from vidette_core.ports.jobs import Leftover
 
 BATCH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """What a job may have in the store: its video, a multipart upload, chunks."""
+class PostgresSweeping:
+    """See `ports.jobs.Sweeping`."""
 
-    job_id: UUID
-    source_key: str
-    upload_id: str | None
-    submitted: bool
-    """False when the upload was never completed: then nobody will ever need the video."""
-
-
-class Sweeping:
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -50,17 +41,15 @@ class Sweeping:
         async with self._database.transaction() as session:
             return [_leftover(row) for row in (await session.execute(statement)).scalars()]
 
-    async def unswept(self, age_s: float) -> list[Leftover]:
-        """Ended jobs, the oldest first, whose last presigned URL has expired (`age_s`) and that were not swept yet."""
-        statement = (
-            select(JobRow)
-            .where(
-                col(JobRow.finished_at) < func.now() - timedelta(seconds=age_s),
-                col(JobRow.swept_at).is_(None),
+    async def unswept(self, age_s: float, after: Leftover | None) -> list[Leftover]:
+        """A batch of ended jobs, the oldest first, that were not swept since their last presigned URL expired (`age_s`)."""
+        expired = col(JobRow.finished_at) < func.now() - timedelta(seconds=age_s)
+        statement = select(JobRow).where(expired, col(JobRow.swept_at).is_(None))
+        if after is not None:
+            statement = statement.where(
+                tuple_(col(JobRow.finished_at), col(JobRow.id)) > (after.ended_at, after.job_id)
             )
-            .order_by(col(JobRow.finished_at))
-            .limit(BATCH)
-        )
+        statement = statement.order_by(col(JobRow.finished_at), col(JobRow.id)).limit(BATCH)
         async with self._database.transaction() as session:
             return [_leftover(row) for row in (await session.execute(statement)).scalars()]
 
@@ -77,4 +66,5 @@ class Sweeping:
 
 
 def _leftover(row: JobRow) -> Leftover:
-    return Leftover(row.id, row.source_key, row.upload_id, row.pipeline_digest is not None)
+    assert row.finished_at is not None, "the job has ended"
+    return Leftover(row.id, row.source_key, row.upload_id, row.finished_at, row.pipeline_digest is not None)

@@ -1,0 +1,215 @@
+"""The job store: the truth about jobs, their segments and chunks. Its adapter is `adapters.postgres`.
+
+One protocol for each user of it: the api writes `Submissions` and reads by `JobReader`, the gateway writes `Segments`, the
+controller `Schedule` and `Sweeping`. Every call may raise `Unavailable` (`DatabaseUnavailable`). Every write that matters is a
+compare-and-set, or carries a fence and changes nothing when the fence is not in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from vidette_core.domain.chunks import Chunk, ChunkClaim
+from vidette_core.domain.errors import Problem
+from vidette_core.domain.jobs import Fence, Job, JobWarning, Tally
+from vidette_core.domain.ledger import Imbalance
+from vidette_core.domain.pipelines import Pipeline
+from vidette_core.domain.planning import Plan
+from vidette_core.domain.sampling import Sampling
+from vidette_core.domain.schedule import Snapshot
+from vidette_core.ports.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the form asked for, known once the body is through."""
+
+    pipeline: Pipeline
+    sampling: Sampling
+    chunk_frames: int
+    source_bytes: int
+
+
+class Submissions(Protocol):
+    """A job from the first byte of its upload to `pending`, or to `failed` when the upload breaks off.
+
+    All but `begin` raise `Conflict` when the job is not uploading (any more): the sweeper may have given it up.
+    """
+
+    async def begin(self, job_id: UUID, *, container: str, source_key: str) -> None:
+        """Write the row before the multipart upload opens, so that nothing in the store is without one."""
+
+    async def record_upload(self, job_id: UUID, upload_id: str) -> None:
+        """Store the multipart upload's id, by which the sweeper can abort it."""
+
+    async def heartbeat(self, job_id: UUID) -> None:
+        """Say that the upload goes on."""
+
+    async def submit(self, job_id: UUID, submission: Submission) -> None:
+        """`uploading` → `pending`, with the pipeline pinned."""
+
+    async def abandon(self, job_id: UUID, problem: Problem) -> None:
+        """`uploading` → `failed`."""
+
+
+class JobReader(Protocol):
+    async def job(self, job_id: UUID) -> Job:
+        """Raises `NotFound`, also for a job whose upload was never completed: nobody was given its id."""
+
+    async def pipeline(self, digest: str) -> Pipeline:
+        """The pipeline that a job pinned. Raises `NotFound`."""
+
+    def chunks(self, job: Job, first_sample: int) -> AsyncIterator[Chunk]:
+        """The committed chunks that hold samples from `first_sample` on, in order, in constant memory."""
+
+
+class Fenced(Conflict):
+    """The fence is not in force: another worker has taken over, or the job is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a job pinned at submit, as its workers need it."""
+
+    source_key: str
+    container: str
+    pipeline_digest: str
+    sampling: Sampling
+    chunk_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A segment is the pod's until its lease runs out or its epoch is raised."""
+
+    fence: Fence
+    next_sample: int
+    planned: bool
+    lease_s: float
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Others hold what is unfinished; ask again after a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing is left to do for this attempt: the job is final, the attempt was replaced, or all segments are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`next_sample` is expected next; `is_new` is False for the identical commit again."""
+
+    next_sample: int
+    is_new: bool
+
+
+class Segments(Protocol):
+    """Claims, leases and fenced writes. All but `claim` raise `Fenced` when the fence is not in force."""
+
+    async def claim(self, job_id: UUID, attempt: int, pod: str) -> Claimed | Busy | Over:
+        """Give the pod a segment that nobody holds, whose lease ran out, or that it holds itself (a lost answer)."""
+
+    async def terms(self, fence: Fence) -> Terms:
+        """What the job pinned."""
+
+    async def post_plan(self, fence: Fence, plan: Plan) -> None:
+        """Store what the first pod planned. The same plan again is fine."""
+
+    async def renew(self, fence: Fence, samples: int) -> None:
+        """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls."""
+
+    async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
+        """Make an uploaded chunk a result. The identical commit again is fine.
+
+        Raises `Conflict` for a gap, an overlap, a chunk off its boundary or behind the end.
+        """
+
+    async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
+        """The last chunk is committed. The same again is fine, also once the job is over. Raises `Conflict`."""
+
+    async def report(self, fence: Fence, problem: Problem) -> None:
+        """The holder says that the job cannot succeed; the controller ends it. Raises `Conflict` behind the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many jobs may run at once."""
+
+    running: int
+    running_per_tenant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the claim stores in the row for the launched job to be created."""
+
+    name: str
+    spec_hash: str
+
+
+class Schedule(Protocol):
+    """Who runs, which attempt, and when a job is over. The bools say whether the compare-and-set met the row."""
+
+    async def claim(self, caps: Caps, launch: Callable[[UUID, int], Launch]) -> list[UUID]:
+        """`pending` → `running`, as many as the caps allow, in fair order, counted and claimed in one transaction."""
+
+    async def snapshot(self) -> Snapshot:
+        """All running jobs with their segments, and the database's time."""
+
+    async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
+        """Store the uid of the attempt's launched job."""
+
+    async def next_attempt(self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool) -> bool:
+        """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once.
+
+        `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too.
+        """
+
+    async def release(self, job_id: UUID, attempt: int, pods: Sequence[str], blameless: Sequence[str]) -> bool:
+        """Let the segments of pods that have ended be claimed at once, instead of after their lease.
+
+        The claims of `blameless` pods, which ended for want of something else, do not count as stalled.
+        """
+
+    async def fail(self, job_id: UUID, attempt: int, problem: Problem) -> bool:
+        """`running` → `failed`. A commit under way may still land; readers are shown nothing of a failed job."""
+
+    async def finish(self, job_id: UUID, judge: Callable[[Tally | Imbalance], Problem | None]) -> str | None:
+        """`running` → `completed`, or `failed` by the judge's problem; the ledger is read under a lock on the row.
+
+        Returns the outcome (`completed` or the problem's code), or None when the job is not running any more.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a job may have in the store: its video, a multipart upload, chunks."""
+
+    job_id: UUID
+    source_key: str
+    upload_id: str | None
+    ended_at: datetime
+    submitted: bool
+    """False when the upload was never completed: then nobody will ever need the video."""
+
+
+class Sweeping(Protocol):
+    async def give_up_uploads(self, silence_s: float, problem: Problem) -> list[Leftover]:
+        """`uploading` → `failed` for every job whose heartbeat is older than `silence_s`."""
+
+    async def unswept(self, age_s: float, after: Leftover | None) -> list[Leftover]:
+        """A batch of ended jobs, the oldest first, that were not swept since their last presigned URL expired (`age_s`)."""
+
+    async def committed(self, job_id: UUID) -> set[str]:
+        """The keys that are results: about 100 bytes for each chunk, 5 MB for ten million frames."""
+
+    async def mark_swept(self, job_id: UUID) -> bool:
+        """The job has left nothing more in the store."""
