@@ -1,6 +1,6 @@
 """From a fresh clone to a synced .venv, with nothing but Python: finds uv, or installs it into .runtime/uv.
 
-The Makefile calls it before every target; when nothing changed it takes well under a second. Standard library only, and
+`bootstrap.py` installs what running needs, `bootstrap.py dev` also what tests and linters need. The Makefile calls it before every target; when nothing changed it takes well under a second. Standard library only, and
 syntax that an old Python can read, so that it can say what is wrong.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OWN = ROOT / ".runtime" / "uv"
 OLDEST, NEWEST = (3, 11), (3, 13)
+"""The Pythons that the locked packages have wheels for. A newer one is fine to start from: uv then finds or fetches NEWEST."""
 UV = "uv>=0.9,<1"
 
 
@@ -47,13 +48,21 @@ def install_uv() -> None:
 
 def main() -> None:
     here = sys.version_info[:2]
-    if not OLDEST <= here <= NEWEST:
+    if here < OLDEST:
         this = ".".join(map(str, here))
-        fail("Python 3.11, 3.12 or 3.13 is needed, this is " + this + ". Say which: make PYTHON=python3.12 ...")
+        fail("Python 3.11 or newer is needed, this is " + this + ". Say which: make PYTHON=python3.12 ...")
     uv = find_uv()
     # The interpreter itself, not a shim or a venv's link to it, which may point elsewhere tomorrow.
-    sync = [uv, "sync", "--frozen", "--quiet", "--project", str(ROOT), "--python", os.path.realpath(sys.executable)]
-    environment = dict(os.environ, UV_PROJECT_ENVIRONMENT=str(ROOT / ".venv"))
+    python = os.path.realpath(sys.executable) if here <= NEWEST else ".".join(map(str, NEWEST))
+    sync = [uv, "sync", "--frozen", "--quiet", "--project", str(ROOT), "--python", python]
+    if sys.argv[1:] != ["dev"]:
+        # Inexact: what `dev` installed before stays.
+        sync += ["--no-dev", "--inexact"]
+    environment = dict(
+        os.environ,
+        UV_PROJECT_ENVIRONMENT=str(ROOT / ".venv"),
+        UV_PYTHON_INSTALL_DIR=str(ROOT / ".runtime" / "python"),
+    )
     if subprocess.call(sync, env=environment) != 0:
         fail("the locked packages could not be installed; uv said why above.")
 

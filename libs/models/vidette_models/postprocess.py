@@ -1,6 +1,6 @@
 """From every candidate that a detector's head puts out to the K best boxes, inside the graph.
 
-On a CPU this makes 2.4 KB of an answer that would be 2.8 MB (FACTS, Triton); on a GPU it leaves nothing to copy and nothing
+On a CPU this makes 2.4 KB of an answer that would be 2.8 MB; on a GPU it leaves nothing to copy and nothing
 to compute for the worker.
 """
 

@@ -37,7 +37,7 @@ class ModelRef(_Document):
 
 
 class Detector(_Document):
-    """An object detector served with the contract of DESIGN §6.
+    """An object detector served with one contract, whatever family it was composed from.
 
     Input `frames` UINT8 [N,size,size,3] RGB, letterboxed. Outputs `boxes` FP32 [N,K,4] (x1, y1, x2, y2 in letterbox pixels),
     `scores` FP32 [N,K] (0 is padding) and `classes` INT32 [N,K] (-1 is padding), best first.

@@ -1,6 +1,6 @@
 """An S3-compatible blob store. Keys are `[a-z0-9/._-]`, and each key is written once.
 
-What stores disagree on (reference measurements: conditional writes, lifecycles, listing uploads) is not part of the port.
+What stores disagree on (conditional writes, lifecycle rules, listing uploads by prefix) is not part of the port.
 """
 
 from __future__ import annotations
