@@ -6,13 +6,17 @@ core reads the environment.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
+CONFIGURATION_ERROR = 78
+"""Exit code of a service whose settings are wrong (EX_CONFIG of sysexits.h): trying again does not help."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -71,12 +75,16 @@ class TokenSettings(BaseSettings):
     """The HMAC key (RFC 7518 §3.2 asks for at least 32 bytes for HS256), the same in api and controller."""
 
 
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 class LogSettings(BaseSettings):
     """Structured logs on standard error."""
 
     model_config = SettingsConfigDict(env_prefix="VIDETTE_LOG_", frozen=True)
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     format: Literal["json", "text"] = "json"
     """`json` for machines, `text` for a terminal."""
 
@@ -132,3 +140,20 @@ def as_environment(settings: BaseSettings) -> dict[str, str]:
     """The variables from which another process reads the same settings."""
     prefix = settings.model_config.get("env_prefix", "")
     return {f"{prefix}{name}".upper(): str(value) for name, value in settings.model_dump(mode="json").items()}
+
+
+def exit_on_wrong_settings(error: ValidationError) -> NoReturn:
+    """End the process with one line for each wrong variable, and CONFIGURATION_ERROR. Values are not shown: some are secret."""
+    prefixes = {
+        settings.__name__: settings.model_config.get("env_prefix", "") for settings in _all_settings(BaseSettings)
+    }
+    for wrong in error.errors(include_url=False, include_input=False, include_context=False):
+        name = "_".join(str(part) for part in wrong["loc"])
+        print(f"{prefixes.get(error.title, '')}{name}".upper() + f": {wrong['msg']}", file=sys.stderr)
+    sys.exit(CONFIGURATION_ERROR)
+
+
+def _all_settings(root: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
+    for settings in root.__subclasses__():
+        yield settings
+        yield from _all_settings(settings)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import suppress
 
+from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from vidette_controller.apply import Applier
@@ -31,6 +32,7 @@ from vidette_core.settings import (
     WakeupSettings,
     WorkerTuning,
     as_environment,
+    exit_on_wrong_settings,
 )
 from vidette_core.telemetry.logs import configure_logs
 from vidette_core.telemetry.operations import health_routes, metrics_route
@@ -72,4 +74,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except ValidationError as error:
+        exit_on_wrong_settings(error)
