@@ -16,6 +16,10 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from tests.support import obedient_worker
 from tests.support.processes import eventually, is_alive
@@ -268,6 +272,22 @@ async def test_changes_go_on_while_the_launcher_is_away(rig: Rig) -> None:
             heard += 1
             if heard == 2:
                 return
+
+
+async def test_changes_go_on_while_the_question_is_refused() -> None:
+    async def refuse(_: Request) -> Response:
+        return Response(status_code=422)
+
+    with tempfile.TemporaryDirectory(prefix="vl-") as short:
+        path = Path(short) / "s"
+        async with (
+            serving(Starlette(routes=[Route("/changes", refuse)]), path),
+            ProcessLauncher(path, timeout_seconds=1) as launcher,
+            asyncio.timeout(_LIMIT),
+        ):
+            changes = aiter(launcher.changes())
+            await anext(changes)
+            await anext(changes)
 
 
 async def test_a_worker_gets_its_specification_and_nothing_of_the_stacks(process_rig: ProcessRig) -> None:

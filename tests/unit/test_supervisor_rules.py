@@ -74,6 +74,12 @@ def test_the_database_and_the_store_are_for_api_and_controller_only() -> None:
     assert {"AWS_SECRET_ACCESS_KEY", "VIDETTE_TOKEN_SECRET"}.isdisjoint(worker)
 
 
+def test_each_service_is_told_only_what_it_reads() -> None:
+    api, controller = api_environment(ADDRESSES, SECRETS), controller_environment(ADDRESSES, SECRETS)
+    assert {"VIDETTE_GATEWAY_URL", "VIDETTE_TRITON_URL"} <= set(controller) - set(api)
+    assert {"VIDETTE_CATALOG_FILE", "VIDETTE_SHUTDOWN_S"} <= set(api) - set(controller)
+
+
 def test_addresses_and_secrets_do_not_show_their_passwords() -> None:
     shown = repr(ADDRESSES) + repr(SECRETS)
     assert "pw@" not in shown

@@ -20,6 +20,7 @@ from pathlib import Path
 from vidette_local.privileges import GUARD, KEEP, demotion
 from vidette_local.procfs import start_ticks
 
+_LOOK_SECONDS = 0.2
 _EXEC_CHILD = Path(__file__).with_name("exec_child.py")
 
 
@@ -91,8 +92,11 @@ class Child:
 
     async def wait(self) -> int:
         """Wait for the end, sweep up what is left of the group, and return the exit code."""
-        if self._reaped is None and not self.ended:
-            await self._readable_pidfd()
+        while not self.ended:
+            try:
+                await self._readable_pidfd()
+            except OSError:  # there are no descriptors left: look now and then instead
+                await asyncio.sleep(_LOOK_SECONDS)
         return self._reap()
 
     async def stop(self, grace_seconds: float) -> int:

@@ -7,11 +7,12 @@
 | `VIDETTE_STORE_ENDPOINT`, `_BUCKET`, `_ACCESS_KEY`, `_SECRET_KEY`, `_REGION` | x | x | | the S3 store |
 | `VIDETTE_NATS_URL` | x | x | | `nats://token@host:port` |
 | `VIDETTE_TOKEN_SECRET` | x | x | | signs the workers' tokens, 32 bytes and more |
-| `VIDETTE_CATALOG_FILE` | x | x | | the models that there are |
+| `VIDETTE_CATALOG_FILE` | x | | | the models that there are |
 | `VIDETTE_HTTP_HOST`, `VIDETTE_HTTP_PORT` | x | | | the public address |
 | `VIDETTE_GATEWAY_HOST`, `VIDETTE_GATEWAY_PORT` | x | | | the workers' address |
-| `VIDETTE_GATEWAY_URL` | x | x | | the same as a URL; the controller hands it to workers |
-| `VIDETTE_TRITON_URL` | x | x | | `host:port` of Triton's gRPC; the controller hands it to workers |
+| `VIDETTE_SHUTDOWN_S` | x | | | how long requests under way may take to end when the stack stops |
+| `VIDETTE_GATEWAY_URL` | | x | | the same as a URL; the controller hands it to workers |
+| `VIDETTE_TRITON_URL` | | x | | `host:port` of Triton's gRPC; the controller hands it to workers |
 | `VIDETTE_JOBS_SOCKET` | | x | | the unix socket of the jobs server |
 | `VIDETTE_OPS_HOST`, `VIDETTE_OPS_PORT` | | x | | the controller's health and metrics |
 | `VIDETTE_MAX_RUNNING`, `_PER_TENANT` | | x | | as many jobs at once as there are cores, unless the user says otherwise |
@@ -33,6 +34,8 @@ from vidette_local.ports import LOOPBACK
 
 STACK = "VIDETTE_STACK"
 POD_NAME = "VIDETTE_POD_NAME"
+API_SHUTDOWN_S = 2
+"""Who types `make down` wants it down: an upload under way is then aborted, and its row says so. `ApiPart` allows for it."""
 # A worker needs no more of the machine than these.
 _BARE = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
 # Measured: unary requests of 1.2 MB went from 136 to 452 a second with glibc told to keep its big blocks.
@@ -71,9 +74,6 @@ def _shared(addresses: StackAddresses, credentials: Credentials) -> dict[str, st
         "VIDETTE_STORE_REGION": addresses.store_region,
         "VIDETTE_NATS_URL": addresses.nats_url,
         "VIDETTE_TOKEN_SECRET": credentials.token_secret,
-        "VIDETTE_CATALOG_FILE": str(addresses.catalog),
-        "VIDETTE_GATEWAY_URL": f"http://{LOOPBACK}:{addresses.gateway_port}",
-        "VIDETTE_TRITON_URL": addresses.triton,
     }
 
 
@@ -81,10 +81,12 @@ def api_environment(addresses: StackAddresses, credentials: Credentials) -> dict
     """What the api gets besides the machine's environment; also enough for the migration of the database."""
     return {
         **_shared(addresses, credentials),
+        "VIDETTE_CATALOG_FILE": str(addresses.catalog),
         "VIDETTE_HTTP_HOST": LOOPBACK,
         "VIDETTE_HTTP_PORT": str(addresses.http_port),
         "VIDETTE_GATEWAY_HOST": LOOPBACK,
         "VIDETTE_GATEWAY_PORT": str(addresses.gateway_port),
+        "VIDETTE_SHUTDOWN_S": str(API_SHUTDOWN_S),
     }
 
 
@@ -92,6 +94,8 @@ def controller_environment(addresses: StackAddresses, credentials: Credentials) 
     """What the controller gets besides the machine's environment."""
     return {
         **_shared(addresses, credentials),
+        "VIDETTE_GATEWAY_URL": f"http://{LOOPBACK}:{addresses.gateway_port}",
+        "VIDETTE_TRITON_URL": addresses.triton,
         "VIDETTE_JOBS_SOCKET": str(addresses.jobs_socket),
         "VIDETTE_OPS_HOST": LOOPBACK,
         "VIDETTE_OPS_PORT": str(addresses.ops_port),

@@ -18,15 +18,20 @@ from vidette_local.child import Child
 from vidette_local.environment import STACK
 from vidette_local.home import Home, write_private
 from vidette_local.parts.postgres import processes_of
+from vidette_local.say import Say, say_on_stderr
 
 _GONE_SECONDS = 5.0
 
 
 class Ledger:
-    """The running processes of one stack, on disk. A pid is written with its start time, so that it names one process."""
+    """The running processes of one stack, on disk. A pid is written with its start time, so that it names one process.
 
-    def __init__(self, path: Path) -> None:
+    It is the second line of defence. Where it cannot be written (a full disk) that is said, and the stack goes on without.
+    """
+
+    def __init__(self, path: Path, say: Say = say_on_stderr) -> None:
         self._path = path
+        self._say = say
         self._running: dict[int, int] = {}
 
     def add(self, child: Child) -> None:
@@ -39,7 +44,14 @@ class Ledger:
             self._write()
 
     def _write(self) -> None:
-        write_private(self._path, json.dumps({"boot": procfs.boot_id(), "processes": self._running}))
+        try:
+            write_private(self._path, json.dumps({"boot": procfs.boot_id(), "processes": self._running}))
+        except OSError as error:
+            self._say(
+                "stack",
+                f"{self._path} cannot be written ({error.strerror}): should processes of this run outlive it, only their"
+                " environment tells them. Make room on the disk.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from vidette_local.child import Child
 from vidette_local.leftovers import Ledger
 from vidette_local.parts.part import Part, StartFailed, bring_up
-
-Say = Callable[[str, str], None]
+from vidette_local.say import Say, say_on_stderr
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0  # a part that ran this long starts again without having to wait
 FIRST_START_ATTEMPTS = 3
 _PATIENCE_SECONDS = 8.0  # of whoever watches a start
-_STOP_SECONDS = 10.0  # for all parts together; what is left then is killed
-
-
-def say_on_stderr(who: str, what: str) -> None:
-    """One tidy line: time, part, what happened."""
-    with suppress(OSError):  # the terminal may be gone, and that is no reason not to stop in order
-        print(f"{datetime.now():%H:%M:%S} {who:<11}{what}", file=sys.stderr, flush=True)
+_STOP_SECONDS = 16.0  # for all parts together, the api's grace and some more; what is left then is killed
 
 
 class PartState(StrEnum):
@@ -39,6 +29,7 @@ class PartState(StrEnum):
     STARTING = "starting"
     READY = "ready"
     RESTARTING = "restarting"  # it died; it starts again after a pause
+    FAILED = "failed"  # keeping it failed in a way that nobody foresaw; it is tried again after a pause
     STOPPING = "stopping"
     STOPPED = "stopped"
 
@@ -98,7 +89,7 @@ class KeptPart:
         notice = asyncio.create_task(self._say_that_it_takes_long())
         try:
             self.child = await bring_up(self.part, self._log, self._started)
-        except StartFailed:
+        except Exception:
             self._forget()
             raise
         finally:
@@ -122,34 +113,57 @@ class KeptPart:
     async def _keep(self) -> None:
         pause: float | None = None
         while True:
-            began = time.monotonic()
-            if self.child is not None:
-                code = await self.child.wait()
-                self._ledger.remove(self.child)
-                self._say(self.part.name, f"ended with exit code {code}")
-            pause = next_backoff(pause, time.monotonic() - began)
-            self.state = PartState.RESTARTING
-            await asyncio.sleep(pause)
+            ran_seconds = 0.0
             try:
-                await self._start()
+                if self.child is None:
+                    await self._start()
+                ran_seconds = await self._see_it_end()
+                self.state = PartState.RESTARTING
             except StartFailed as error:
+                self.state = PartState.RESTARTING
                 self._say(self.part.name, str(error))
+            except Exception as error:  # of whatever kind: without its keeper the part would never come back
+                self.state = PartState.FAILED
+                self._say(self.part.name, f"could not be kept running ({_in_words(error)}); trying again")
+            pause = next_backoff(pause, ran_seconds)
+            await asyncio.sleep(pause)
 
-    async def stop(self, grace_seconds: float) -> None:
-        """End the process, politely at first. The part is not started again."""
+    async def _see_it_end(self) -> float:
+        """Wait for the end of a process that has been ready. Returns for how many seconds it was watched."""
+        if self.child is None:
+            return 0.0
+        self.state = PartState.READY  # also after a failure in watching it, which did it no harm
+        began = time.monotonic()
+        code = await self.child.wait()
+        self._forget()
+        self._say(self.part.name, f"ended with exit code {code}")
+        return time.monotonic() - began
+
+    async def stop(self, longest_seconds: float) -> None:
+        """End the process: politely at first, for the part's grace period or `longest_seconds`. It is not started again.
+
+        Never fails, so that the other parts' turns come: what goes wrong is said, and the process killed.
+        """
         if self._keeper is not None:
             self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
-        if self.child is not None:
-            self.state = PartState.STOPPING
-            await self.child.stop(grace_seconds)
-            self._ledger.remove(self.child)
+            await asyncio.wait({self._keeper})
+        try:
+            if self.child is not None:
+                self.state = PartState.STOPPING
+                await self.child.stop(min(self.part.grace_seconds, longest_seconds))
+                self._ledger.remove(self.child)
+        except Exception as error:  # of whatever kind
+            self._say(self.part.name, f"could not be stopped in order and is killed ({_in_words(error)})")
+            self.kill()
         self.state = PartState.STOPPED
 
     def kill(self) -> None:
         if self.child is not None:
             self.child.kill()
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class Supervisor:
@@ -172,14 +186,13 @@ class Supervisor:
         """Stop one part, if it is among these, before the others' turn comes."""
         for kept in self.kept:
             if kept.part.name == name:
-                await kept.stop(0.0 if self._hurry else kept.part.grace_seconds)
+                await kept.stop(0.0 if self._hurry else _STOP_SECONDS)
 
     async def stop(self) -> None:
         """Stop all in reverse order, within a bounded time."""
         deadline = time.monotonic() + _STOP_SECONDS
         for kept in reversed(self.kept):
-            left = 0.0 if self._hurry else max(0.2, deadline - time.monotonic())
-            await kept.stop(min(kept.part.grace_seconds, left))
+            await kept.stop(0.0 if self._hurry else max(0.2, deadline - time.monotonic()))
 
     def kill(self) -> None:
         """Stop waiting for anybody: kill all now. `stop` still has to be called (or is under way) to reap them."""

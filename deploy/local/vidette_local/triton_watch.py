@@ -18,7 +18,7 @@ from vidette_core.adapters.triton import TritonAdmin, TritonInference
 from vidette_core.domain.pipelines import Catalog, ModelRef
 from vidette_core.ports.errors import PortError
 from vidette_core.ports.inference import Tensor
-from vidette_local.supervisor import Say
+from vidette_local.say import Say
 
 LOOK_SECONDS = 10.0
 CANARY_SECONDS = 20.0

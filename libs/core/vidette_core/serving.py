@@ -10,8 +10,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-SHUTDOWN_S = 20
-"""How long requests under way may take to end after the server was told to stop; what takes longer is cut off."""
+SHUTDOWN_S = 15
+"""How long requests under way may take to end after the server was told to stop, where nobody says; the rest is cut off."""
 _log = structlog.get_logger(__name__)
 
 
@@ -23,21 +23,31 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if self.started and sockets is None:  # whoever made the sockets knows where they are
             _log.info("listening", address=f"http://{self.config.host}:{self.config.port}")
 
 
-def server(app: ASGIApp, host: str, port: int) -> Server:
+def server(app: ASGIApp, host: str, port: int, *, shutdown_s: int = SHUTDOWN_S) -> Server:
+    """For `serve()`. After `shutdown_s` seconds what is still under way is cancelled; uvicorn does not wait for its end."""
+    return Server(_config(app, shutdown_s, host=host, port=port))
+
+
+def server_on_socket(app: ASGIApp, *, shutdown_s: int = SHUTDOWN_S) -> Server:
+    """The same for `serve(sockets=[...])`, with a listening socket that the caller made, be it a unix socket."""
+    return Server(_config(app, shutdown_s))
+
+
+def _config(app: ASGIApp, shutdown_s: int, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_graceful_shutdown=shutdown_s,
         lifespan="off",
     )
-    return Server(config)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Sequence
 
 import uvicorn
 
+from vidette_api.catalog import CatalogUnusable
 from vidette_api.gateway.app import gateway_app
 from vidette_api.public.app import public_app
 from vidette_api.settings import ListenSettings
@@ -25,8 +27,8 @@ async def main() -> None:
     listen = ListenSettings()
     async with services_from_environment() as services:
         servers = [
-            server(public_app(services), listen.http_host, listen.http_port),
-            server(gateway_app(services), listen.gateway_host, listen.gateway_port),
+            server(public_app(services), listen.http_host, listen.http_port, shutdown_s=listen.shutdown_s),
+            server(gateway_app(services), listen.gateway_host, listen.gateway_port, shutdown_s=listen.shutdown_s),
         ]
 
         def stop() -> None:
@@ -48,4 +50,7 @@ async def _last_words(servers: Sequence[uvicorn.Server]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except CatalogUnusable as unusable:
+        sys.exit(str(unusable))

@@ -14,7 +14,7 @@ MIB = 2**20
 
 
 class ListenSettings(BaseSettings):
-    """Where the two apps listen."""
+    """Where the two apps listen, and how they stop."""
 
     model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
 
@@ -24,6 +24,11 @@ class ListenSettings(BaseSettings):
     gateway_host: str = "0.0.0.0"
     gateway_port: Port = 8001
     """The workers' app, with the metrics: reachable from inside the cluster only."""
+    shutdown_s: Annotated[int, Field(ge=1, le=3600)] = 15
+    """Seconds that requests under way may take to end after SIGTERM; then uploads are aborted, and say so in their rows.
+
+    Kill the process 10 s later at the earliest: with the default, Kubernetes' 30 s of grace are enough.
+    """
 
 
 class UploadSettings(BaseSettings):
@@ -69,14 +74,3 @@ class AnalysisSettings(BaseSettings):
 
     chunk_frames: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = 200
     """Sampled frames in a chunk: what a lost worker costs at most, against how well a chunk compresses."""
-
-
-class LeaseSettings(BaseSettings):
-    """How workers hold segments."""
-
-    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
-
-    lease_s: Seconds = 30.0
-    """A worker renews three times within it; a worker that is silent for longer may be replaced."""
-    max_stalled_claims: Annotated[int, Field(ge=1)] = 12
-    """Claims of one segment without a chunk committed between them, after which the job fails. Above a few lost nodes."""

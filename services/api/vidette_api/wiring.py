@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from vidette_api.catalog import read_catalog
 from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
@@ -69,7 +70,7 @@ async def services_from_environment() -> AsyncIterator[Services]:
             database=database,
             store=store,
             wakeup=wakeup,
-            catalog=Catalog.model_validate_json(CatalogSettings().file.read_bytes()),
+            catalog=read_catalog(CatalogSettings().file),
             tokens=Tokens(TokenSettings()),
             submissions=PostgresSubmissions(database),
             reader=PostgresReader(database),

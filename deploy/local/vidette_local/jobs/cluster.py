@@ -21,7 +21,8 @@ from vidette_local.child import Child, Command
 from vidette_local.environment import POD_NAME
 from vidette_local.jobs.policy import BACKOFF_LIMIT, Verdict, backoff_seconds, verdict
 from vidette_local.leftovers import Ledger
-from vidette_local.supervisor import PartStatus, Say
+from vidette_local.say import Say
+from vidette_local.supervisor import PartStatus
 
 GRACE_SECONDS = 10.0
 _MOST_FINISHED = 200  # finished jobs that nobody deletes are forgotten beyond this, oldest first
@@ -188,11 +189,13 @@ class Cluster:
         code = _NOT_STARTED
         try:
             job.child = self._start_pod(job.spec, name)
+        except OSError as error:  # no process could be made, or its log not opened: a failed pod like any other
+            self._say("jobs", f"{name} could not be started: {error.strerror}")
+        else:
+            self._ledger.add(job.child)
             self._touch()
             code = await self._end_of(job, job.child)
             self._ledger.remove(job.child)
-        except OSError as error:  # no process could be made, or its log not opened: a failed pod like any other
-            self._say("jobs", f"{name} could not be started: {error.strerror}")
         job.child = None
         job.pods[-1] = Pod(name, code)
         if code != 0 and not job.deleted.is_set():
@@ -203,9 +206,7 @@ class Cluster:
     def _start_pod(self, spec: LaunchSpec, pod: str) -> Child:
         environment = {**self._template.environment, **spec.env, POD_NAME: pod}
         command = Command(argv=self._template.argv, cwd=self._template.folder, env=environment)
-        child = Child.start(command, self._template.logs / f"{_worker_name(pod)}.log")
-        self._ledger.add(child)
-        return child
+        return Child.start(command, self._template.logs / f"{_worker_name(pod)}.log")
 
     async def _end_of(self, job: _Job, child: Child) -> int:
         """Wait for the process; when the job is deleted first, stop it."""

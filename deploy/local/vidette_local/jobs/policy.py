@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-BAD_INPUT = 42
+from vidette_core.domain.worker_api import WorkerExit
+
 BACKOFF_LIMIT = 6
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 30.0
@@ -18,9 +19,9 @@ class Verdict(StrEnum):
 
 def verdict(exit_code: int, failures: int, backoff_limit: int = BACKOFF_LIMIT) -> Verdict:
     """Decide over a job whose pod ended with `exit_code`; `failures` counts failed pods, this one included."""
-    if exit_code == 0:
+    if exit_code == WorkerExit.DONE:
         return Verdict.SUCCEEDED
-    if exit_code == BAD_INPUT or failures > backoff_limit:
+    if exit_code == WorkerExit.BAD_INPUT or failures > backoff_limit:
         return Verdict.FAILED
     return Verdict.AGAIN
 

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,12 +21,14 @@ from starlette.routing import Route
 
 from vidette_core.adapters.process_launcher import JOB, JOBS, SPEC
 from vidette_core.ports.errors import Conflict, NotFound
+from vidette_core.serving import server_on_socket
 from vidette_local.jobs.cluster import Cluster
 from vidette_local.supervisor import PartStatus
 
 _LONGEST_WAIT_SECONDS = 60.0
 _LARGEST_SPEC_BYTES = 1024 * 1024
 _STARTS_SECONDS = 10.0
+_ENDS_SECONDS = 1
 
 
 @contextmanager
@@ -97,14 +97,6 @@ def application(cluster: Cluster, parts: Callable[[], list[PartStatus]]) -> Star
     return Starlette(routes=routes)
 
 
-class _Server(uvicorn.Server):
-    """A server inside somebody else's process: the signals belong to the supervisor."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def serving(app: Starlette, path: Path) -> AsyncIterator[None]:
     """Serve on the unix socket at `path` for the length of the block. The caller holds the state folder's lock."""
@@ -113,10 +105,7 @@ async def serving(app: Starlette, path: Path) -> AsyncIterator[None]:
         listener.bind(str(path))
         path.chmod(0o600)
         listener.listen(64)
-        config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
-        )
-        server = _Server(config)
+        server = server_on_socket(app, shutdown_s=_ENDS_SECONDS)
         task = asyncio.create_task(server.serve(sockets=[listener]), name="supervisor's socket")
         try:
             async with asyncio.timeout(_STARTS_SECONDS):

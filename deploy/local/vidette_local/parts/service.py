@@ -12,10 +12,12 @@ from pathlib import Path
 import httpx
 
 from vidette_local.child import Command, exec_argv
+from vidette_local.environment import API_SHUTDOWN_S
 from vidette_local.parts.part import NotReady, StartFailed
 from vidette_local.ports import LOOPBACK
 
 _MIGRATION_SECONDS = 120
+_API_LAST_WORDS_SECONDS = 9.0  # 8 s that the api gives to cancelled uploads, and one to close its connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,12 @@ class ServicePart:
 
 @dataclass(frozen=True, slots=True)
 class ApiPart(ServicePart):
-    """The api, before which the database is migrated. Migrating a database that is up to date changes nothing."""
+    """The api, before which the database is migrated. Migrating a database that is up to date changes nothing.
+
+    Killed earlier than its grace period, it would leave uploads in the store, and rows that say nothing of what happened.
+    """
+
+    grace_seconds: float = API_SHUTDOWN_S + _API_LAST_WORDS_SECONDS
 
     async def prepare(self) -> None:
         await asyncio.to_thread(self._migrate)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from vidette_core.ports.errors import Conflict, NotFound, Rejected, Unavailable
+from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected, Unavailable
 from vidette_core.ports.launcher import LaunchedJob, LaunchSpec
 
 SPEC = TypeAdapter(LaunchSpec)
@@ -93,7 +93,7 @@ class ProcessLauncher:
             try:
                 seen = await self._next_change(seen)
                 pause = _FIRST_PAUSE_SECONDS
-            except Unavailable:
+            except PortError:  # of every kind: a supervisor of another version may well refuse the question
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             yield

@@ -9,10 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.errors import Conflict, NotFound, Unavailable
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, Pod
-
-BAD_INPUT = 42
 
 
 @dataclass(slots=True)
@@ -89,11 +88,11 @@ class FakeLauncher:
         entry = self._find(name)
         *before, last = entry.job.pods
         entry.job = replace(entry.job, pods=(*before, Pod(last.name, exit_code)))
-        if exit_code == 0:
+        if exit_code == WorkerExit.DONE:
             entry.job = replace(entry.job, phase=LaunchPhase.SUCCEEDED)
         else:
             entry.failures += 1
-            if exit_code == BAD_INPUT or entry.failures > self._backoff_limit:
+            if exit_code == WorkerExit.BAD_INPUT or entry.failures > self._backoff_limit:
                 entry.job = replace(entry.job, phase=LaunchPhase.FAILED)
             else:
                 self._add_pod(entry)
