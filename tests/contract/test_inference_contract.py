@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.detectors import frames
 from tests.support.triton import TritonServer
+from vidette_core.adapters.triton import TritonInference
 from vidette_core.domain.pipelines import ModelRef
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_core.ports.inference import Inference, Tensor
@@ -71,6 +72,19 @@ def test_a_served_version_is_ready_and_others_are_not(inference: Inference, look
     assert inference.is_ready(lookup)
     assert not inference.is_ready(lookup.model_copy(update={"version": 7}))
     assert not inference.is_ready(lookup.model_copy(update={"name": "nowhere"}))
+
+
+def test_a_server_lives_whatever_models_it_has(inference: Inference, lookup: ModelRef) -> None:
+    assert not inference.is_ready(lookup.model_copy(update={"name": "nowhere"}))
+    assert inference.is_live()
+
+
+def test_a_server_that_is_away_neither_lives_nor_is_ready(triton_server: TritonServer, lookup: ModelRef) -> None:
+    in_process = OnnxInference(triton_server.repository)
+    in_process.away = True
+    with TritonInference("127.0.0.1:1", timeout_s=2) as nowhere:
+        away: tuple[Inference, ...] = (in_process, nowhere)
+        assert [(inference.is_live(), inference.is_ready(lookup)) for inference in away] == [(False, False)] * 2
 
 
 @pytest.mark.parametrize("change", [{"version": 7}, {"name": "nowhere"}])

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clips import KINDS, read_code, write_clip
+from tests.support.limits import LIMITS
 from tests.support.mp4_surgery import spoil_packets
 from vidette_core.domain.containers import Container
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.results import FrameError
 from vidette_core.domain.sampling import Sampling
-from vidette_frame_worker.video import DecodedFrame, Limits, LocalFile, Video, VideoError
+from vidette_frame_worker.video import DecodedFrame, LocalFile, Video, VideoError
 
 FRAMES = 60
 
@@ -26,7 +27,7 @@ def container_of(kind: str) -> Container:
 
 
 def open_clip(path: Path, kind: str) -> Video:
-    return Video(LocalFile(path), container_of(kind), Limits())
+    return Video(LocalFile(path), container_of(kind), LIMITS)
 
 
 def written(folder: Path, kind: str) -> Path:

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clips import KINDS, TRUNCATED, read_code, write_clip
+from tests.support.limits import LIMITS
 from vidette_core.domain.containers import SNIFF_BYTES, Container, sniff
 from vidette_core.domain.sampling import Sampling
-from vidette_frame_worker.video import DecodedFrame, Limits, LocalFile, Video
+from vidette_frame_worker.video import DecodedFrame, LocalFile, Video
 
 FRAMES = 70
 WHOLE = sorted(set(KINDS) - set(TRUNCATED))
@@ -44,7 +45,7 @@ class Clips:
         path = self.path(kind)
         container = sniff(path.read_bytes()[:SNIFF_BYTES])
         assert container is not None
-        return Video(LocalFile(path), container, Limits())
+        return Video(LocalFile(path), container, LIMITS)
 
     def sequential(self, kind: str) -> list[DecodedFrame]:
         if kind not in self._sequential:
@@ -163,6 +164,6 @@ def test_every_place_to_go_on_at_gives_the_right_frame(clips: Clips, kind: str) 
 def test_sound_beside_the_pictures_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     shown = write_clip(path, "mp4_open_gop", 60, audio=True)
-    video = Video(LocalFile(path), Container.MOV, Limits())
+    video = Video(LocalFile(path), Container.MOV, LIMITS)
     assert codes(list(video.frames(Sampling()))) == shown
     assert codes(list(video.frames(Sampling(), 41))) == shown[41:]

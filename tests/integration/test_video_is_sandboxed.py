@@ -13,10 +13,11 @@ import av
 import pytest
 
 from tests.support.clips import write_clip
+from tests.support.limits import LIMITS
 from tests.support.range_server import RangeServer, range_server
 from vidette_core.domain.containers import SNIFF_BYTES, Container, sniff
 from vidette_core.domain.errors import ErrorCode
-from vidette_frame_worker.video import Limits, LocalFile, Video, VideoError
+from vidette_frame_worker.video import LocalFile, Video, VideoError
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def careless_open(path: Path, *, format: str | None = None, **options: str) -> i
 
 def careful_open(path: Path, container: Container) -> None:
     with pytest.raises(VideoError) as caught:
-        Video(LocalFile(path), container, Limits())
+        Video(LocalFile(path), container, LIMITS)
     assert caught.value.problem.code is ErrorCode.INVALID_VIDEO
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.clips import write_clip
+from tests.support.limits import LIMITS
 from vidette_core.domain.containers import Container
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.sampling import Sampling
@@ -35,17 +37,17 @@ def test_a_video_at_its_limits_is_taken(clip: tuple[Path, Container]) -> None:
 
 
 def test_one_pixel_too_many_is_too_large(clip: tuple[Path, Container]) -> None:
-    error = refusal(*clip, Limits(max_pixels=320 * 180 - 1))
+    error = refusal(*clip, replace(LIMITS, max_pixels=320 * 180 - 1))
     assert error.problem.code is ErrorCode.TOO_LARGE_FRAME
     assert "320 x 180" in error.problem.message
 
 
 def test_one_frame_too_many_is_too_long(clip: tuple[Path, Container]) -> None:
-    assert refusal(*clip, Limits(max_frames=FRAMES - 1)).problem.code is ErrorCode.TOO_LONG
+    assert refusal(*clip, replace(LIMITS, max_frames=FRAMES - 1)).problem.code is ErrorCode.TOO_LONG
 
 
 def test_a_moment_too_many_is_too_long(clip: tuple[Path, Container]) -> None:
-    assert refusal(*clip, Limits(max_duration_s=FRAMES / 25 - 0.1)).problem.code is ErrorCode.TOO_LONG
+    assert refusal(*clip, replace(LIMITS, max_duration_s=FRAMES / 25 - 0.1)).problem.code is ErrorCode.TOO_LONG
 
 
 def test_a_header_that_lies_about_the_size_does_not_get_a_larger_picture_past_the_limit(tmp_path: Path) -> None:
@@ -56,4 +58,4 @@ def test_a_header_that_lies_about_the_size_does_not_get_a_larger_picture_past_th
     assert struct.unpack_from(">HH", data, entry + 28) == (320, 180)
     struct.pack_into(">HH", data, entry + 28, 16, 16)
     path.write_bytes(data)
-    assert refusal(path, Container.MOV, Limits(max_pixels=10_000)).problem.code is ErrorCode.TOO_LARGE_FRAME
+    assert refusal(path, Container.MOV, replace(LIMITS, max_pixels=10_000)).problem.code is ErrorCode.TOO_LARGE_FRAME

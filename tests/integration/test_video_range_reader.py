@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.clips import read_code, write_clip
+from tests.support.limits import LIMITS
 from tests.support.range_server import Fault, RangeServer, range_server
 from vidette_core.domain.containers import Container
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected, Unavailable
-from vidette_frame_worker.video import Limits, RangeReader, Video
+from vidette_frame_worker.video import RangeReader, Video
 from vidette_frame_worker.video.range_reader import RangePolicy
 
 QUICK = RangePolicy(
@@ -72,7 +73,7 @@ def test_a_passing_fault_is_not_noticed(store: RangeServer, fault: Fault) -> Non
     assert read_all(reader) == DATA
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.CUT, Fault.SILENT, Fault.DRIP])
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.MISSING, Fault.CUT, Fault.SILENT, Fault.DRIP])
 def test_a_lasting_fault_is_unavailable_within_the_time_limit(store: RangeServer, fault: Fault) -> None:
     reader = reader_of(store)
     store.faults.extend([fault] * 1000)
@@ -80,6 +81,14 @@ def test_a_lasting_fault_is_unavailable_within_the_time_limit(store: RangeServer
     with pytest.raises(Unavailable):
         reader.read_at(20_000, 10)
     assert time.monotonic() - began < QUICK.total_timeout + 0.5
+
+
+def test_an_object_that_stays_away_is_unavailable_within_the_time_limit(store: RangeServer) -> None:
+    store.objects.clear()
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="does not have the video"):
+        reader_of(store)
+    assert QUICK.total_timeout / 2 < time.monotonic() - began < QUICK.total_timeout + 0.5
 
 
 def test_a_port_where_nobody_listens_is_unavailable() -> None:
@@ -115,10 +124,10 @@ def test_a_failure_to_renew_is_raised_as_it_is() -> None:
         RangeReader(gone, QUICK)
 
 
-def test_an_object_that_is_gone_is_not_found(store: RangeServer) -> None:
-    store.objects.clear()
-    with pytest.raises(NotFound):
-        reader_of(store)
+def test_a_store_that_has_just_come_back_and_does_not_know_the_object_yet_is_waited_for(store: RangeServer) -> None:
+    store.faults.extend([Fault.MISSING] * 4)
+    patient = RangePolicy(block=1000, total_timeout=20.0, first_pause=0.01, longest_pause=0.1)
+    assert read_all(reader_of(store, patient)) == DATA
 
 
 @pytest.mark.parametrize("fault", [Fault.WHOLE, Fault.SHIFTED])
@@ -158,14 +167,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_frames_come_over_http_as_from_a_file(store: RangeServer, clip: bytes) -> None:
     store.objects["video"] = clip
-    video = Video(reader_of(store, RangePolicy(block=4096)), Container.MOV, Limits())
+    video = Video(reader_of(store, RangePolicy(block=4096)), Container.MOV, LIMITS)
     assert [read_code(f.image) for f in video.frames(Sampling()) if f.image is not None] == list(range(FRAMES))
 
 
 def test_the_index_and_a_resumed_end_do_not_fetch_the_whole_video(store: RangeServer, clip: bytes) -> None:
     store.objects["video"] = clip
     reader = reader_of(store, RangePolicy(block=4096, max_ahead=4))
-    video = Video(reader, Container.MOV, Limits())
+    video = Video(reader, Container.MOV, LIMITS)
     assert video.index.frame_count == FRAMES
     frames = list(video.frames(Sampling(), first_sample=FRAMES - 3))
     assert [read_code(f.image) for f in frames if f.image is not None] == [FRAMES - 3, FRAMES - 2, FRAMES - 1]
@@ -180,7 +189,7 @@ def test_a_store_that_fails_during_decoding_is_never_the_videos_fault(
     policy = RangePolicy(
         block=4096, max_ahead=2, cached_blocks=4, read_timeout=0.2, total_timeout=0.6, first_pause=0.01
     )
-    frames = Video(reader_of(store, policy), Container.MOV, Limits()).frames(Sampling())
+    frames = Video(reader_of(store, policy), Container.MOV, LIMITS).frames(Sampling())
     assert [next(frames).frame_index for _ in range(20)] == list(range(20))
     store.faults.extend([fault] * 1000)
     with pytest.raises(Unavailable):
@@ -193,4 +202,4 @@ def test_a_store_that_fails_while_the_index_is_read_is_never_the_videos_fault(st
     reader = reader_of(store, policy)
     store.faults.extend([Fault.ERROR] * 1000)
     with pytest.raises(Unavailable):
-        Video(reader, Container.MOV, Limits())
+        Video(reader, Container.MOV, LIMITS)

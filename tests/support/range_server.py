@@ -21,6 +21,8 @@ class Fault(Enum):
 
     ERROR = auto()
     """500."""
+    MISSING = auto()
+    """404."""
     CUT = auto()
     """Half of the announced bytes, then the connection is closed."""
     SILENT = auto()
@@ -77,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         name, _, query = self.path.lstrip("/").partition("?")
         if query.removeprefix("X-Signature=") not in state.tokens:
             self._answer(403, b"<Error>expired</Error>")
-        elif name not in state.objects:
+        elif name not in state.objects or fault is Fault.MISSING:
             self._answer(404, b"<Error>no such key</Error>")
         else:
             self._serve(state, state.objects[name], fault)

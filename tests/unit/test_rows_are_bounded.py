@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vidette_core.domain.results import (
     MAX_DETECTIONS,
     MAX_LINES,
@@ -14,15 +16,18 @@ from vidette_core.domain.results import (
 )
 
 
-def crowded(lines: int, text: str) -> FrameRow:
+def crowded(lines: int, text: str, label: str = "traffic light") -> FrameRow:
     corners = ((1000.25, 1000.25), (2000.25, 1000.25), (2000.25, 1100.25), (1000.25, 1100.25))
     box = (1000.25, 1000.25, 200.5, 200.5)
-    found = Detection(label="traffic light", class_id=9, confidence=0.1234, bbox=box)
     line = TextLine(text=text, confidence=0.99999, polygon=corners)
+    found = tuple(
+        Detection(label=label, class_id=9, confidence=round(1 - place / MAX_DETECTIONS, 3), bbox=box)
+        for place in range(MAX_DETECTIONS)
+    )
     joined = "\n".join([text] * lines)[:100_000]
     return FrameRow(
         frame_index=10**7,
-        result=FrameResult(detections=(found,) * MAX_DETECTIONS, lines=(line,) * lines, text=joined),
+        result=FrameResult(detections=found, lines=(line,) * lines, text=joined),
     )
 
 
@@ -37,3 +42,14 @@ def test_more_than_fits_is_cut_to_whole_lines_and_the_objects_stay() -> None:
     assert row.result.text == "\n".join(line.text for line in row.result.lines)
     assert 0 < len(row.result.lines) < MAX_LINES
     assert len(row.result.detections) == MAX_DETECTIONS
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("lines", [0, 100])
+def test_objects_that_are_too_much_by_themselves_are_cut_too_and_the_best_stay(lines: int) -> None:
+    whole = crowded(lines, "words", label="字" * 150)
+    row = bounded(whole)
+    assert len(row.model_dump_json().encode()) <= MAX_ROW_BYTES
+    assert row.result.text == ""
+    assert 0 < len(row.result.detections) < MAX_DETECTIONS
+    assert row.result.detections == whole.result.detections[: len(row.result.detections)]

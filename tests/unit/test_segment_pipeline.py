@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.contextvars import get_contextvars
 
 from vidette_core.domain.results import FrameError, FrameResult, FrameRow
 from vidette_core.domain.worker_api import ChunkMessage
 from vidette_core.ports.errors import Conflict, Unavailable
+from vidette_core.telemetry.logs import job_in_logs
 from vidette_frame_worker.chunks import pack
+from vidette_frame_worker.lease import Lease
 from vidette_frame_worker.segment import Pace, run_segment
 from vidette_frame_worker.video import DecodedFrame
 
@@ -136,6 +141,50 @@ def test_a_lost_lease_ends_the_segment_before_anything_more_is_committed() -> No
     with pytest.raises(Conflict):
         run_segment(frames(0, 10_000), 0, 5, Analyser(), ledger, progress, PACE)
     assert ledger.rows == []
+
+
+@pytest.mark.timeout(20)
+def test_an_analysis_that_ran_out_of_time_ends_the_segment() -> None:
+    class OutOfTime:
+        def analyse(self, _: DecodedFrame) -> FrameRow:
+            raise TimeoutError("the disk is slow")
+
+    with pytest.raises(TimeoutError, match="the disk is slow"):
+        run_segment(frames(0, 100), 0, 5, OutOfTime(), Ledger(0), Progress(), PACE)
+
+
+def test_every_stage_logs_with_the_segment_and_the_epoch_it_works_on() -> None:
+    seen: dict[str, list[dict[str, Any]]] = {"decode": [], "analyse": [], "commit": []}
+
+    class Watched(Analyser):
+        def analyse(self, frame: DecodedFrame) -> FrameRow:
+            seen["analyse"].append(get_contextvars())
+            return super().analyse(frame)
+
+    class WatchedLedger(Ledger):
+        def __call__(self, chunk: ChunkMessage, content: bytes) -> int:
+            seen["commit"].append(get_contextvars())
+            return super().__call__(chunk, content)
+
+    watched = frames(0, 20, lambda _: seen["decode"].append(get_contextvars()))
+    with job_in_logs("a job", segment=3, epoch=7):
+        run_segment(watched, 0, 5, Watched(), WatchedLedger(0), Progress(), PACE)
+    expected = {"job_id": "a job", "segment": 3, "epoch": 7}
+    assert {stage: len(contexts) for stage, contexts in seen.items()} == {"decode": 20, "analyse": 20, "commit": 4}
+    assert all(context == expected for contexts in seen.values() for context in contexts)
+
+
+def test_the_lease_is_renewed_with_the_segment_and_the_epoch_in_its_log_lines() -> None:
+    seen: list[dict[str, Any]] = []
+    renewed = threading.Event()
+
+    def renew(_: int) -> None:
+        seen.append(get_contextvars())
+        renewed.set()
+
+    with job_in_logs("a job", segment=3, epoch=7), Lease(renew, 0.03, 0):
+        assert renewed.wait(10)
+    assert seen[0] == {"job_id": "a job", "segment": 3, "epoch": 7}
 
 
 def test_the_same_rows_always_give_the_same_chunk() -> None:

@@ -27,13 +27,18 @@ class ObjectDetector:
 
         Raises:
             Unavailable, Rejected: what the models' server answered.
+            Rejected: it answered numbers that are no objects.
         """
         square, fitted = letterbox(image, self._detector.size, self._detector.letterbox)
         outputs = ("boxes", "scores", "classes")
         answer = self._inference.infer(self._detector.model, {"frames": square[None]}, outputs)
         scores, classes = answer["scores"][0], answer["classes"][0]
         kept = np.flatnonzero(scores >= self._detector.score_threshold)[:MAX_DETECTIONS]
-        boxes = fitted.to_frame(answer["boxes"][0][kept].astype(np.float32))
+        corners = answer["boxes"][0][kept].astype(np.float32)
+        # All scores, since NaN compares false and would be taken for an empty frame.
+        if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
+            raise Rejected("the detector answered a box or a score that is not a finite number")
+        boxes = fitted.to_frame(corners)
         rows = zip(boxes.tolist(), scores[kept].tolist(), classes[kept].tolist(), strict=True)
         return tuple(self._detection(*row) for row in rows)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +14,8 @@ import structlog
 
 from vidette_core.ports.errors import Conflict, PortError
 
+PROGRESS_S = 1.0
+"""How soon progress is told, where there is some: a bar should move. The lease alone would do with a third of its length."""
 _log = structlog.get_logger(__name__)
 
 
@@ -20,9 +25,11 @@ class Lease:
     def __init__(self, renew: Callable[[int], None], lease_s: float, samples: int) -> None:
         self._renew = renew
         self._interval = lease_s / 3
+        self._look = min(PROGRESS_S, self._interval)
         self._over = threading.Event()
         self._lost = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        run = partial(copy_context().run, self._run)  # so that its log lines carry the segment and the epoch
+        self._thread = threading.Thread(target=run, name="lease", daemon=True)
         self.samples = samples
 
     def __enter__(self) -> Self:
@@ -39,9 +46,13 @@ class Lease:
             raise Conflict("the lease is lost: another worker has taken over, or the job is over")
 
     def _run(self) -> None:
-        while not self._over.wait(self._interval):
+        told, due = self.samples, time.monotonic() + self._interval
+        while not self._over.wait(self._look):
+            if self.samples == told and time.monotonic() < due:
+                continue
+            told, due = self.samples, time.monotonic() + self._interval
             try:
-                self._renew(self.samples)
+                self._renew(told)
             except Conflict:
                 self._lost.set()
                 return

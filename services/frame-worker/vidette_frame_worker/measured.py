@@ -19,5 +19,8 @@ class MeasuredInference:
         with INFERENCE_SECONDS.labels(model.name).time():
             return self._inference.infer(model, inputs, outputs)
 
+    def is_live(self) -> bool:
+        return self._inference.is_live()
+
     def is_ready(self, model: ModelRef) -> bool:
         return self._inference.is_ready(model)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from vidette_core.domain.results import FrameRow
@@ -84,9 +86,9 @@ class _Run:
 
     def run(self, frames: Iterator[DecodedFrame]) -> int:
         threads = [
-            threading.Thread(target=self._guarded, args=(self._decode, frames), name="decode", daemon=True),
-            threading.Thread(target=self._guarded, args=(self._submit,), name="submit", daemon=True),
-            threading.Thread(target=self._guarded, args=(self._collect,), name="commit", daemon=True),
+            self._thread("decode", self._decode, frames),
+            self._thread("submit", self._submit),
+            self._thread("commit", self._collect),
         ]
         for thread in threads:
             thread.start()
@@ -97,8 +99,12 @@ class _Run:
             raise self._failure
         return self._next
 
-    def _guarded(self, stage: object, *arguments: object) -> None:
-        assert callable(stage)
+    def _thread(self, name: str, stage: Callable[..., None], *arguments: object) -> threading.Thread:
+        # In a copy of the caller's context each, so that log lines carry the segment and the epoch.
+        run = partial(copy_context().run, self._guarded, stage, *arguments)
+        return threading.Thread(target=run, name=name, daemon=True)
+
+    def _guarded(self, stage: Callable[..., None], *arguments: object) -> None:
         try:
             stage(*arguments)
         except _Stopped:
@@ -114,7 +120,7 @@ class _Run:
 
     def _submit(self) -> None:
         while (frame := self._take(self._decoded)) is not None:
-            self._put(self._analysed, self._pool.submit(self._analyser.analyse, frame))
+            self._put(self._analysed, self._pool.submit(copy_context().run, self._analyser.analyse, frame))
         self._put(self._analysed, None)
 
     def _collect(self) -> None:
@@ -133,10 +139,11 @@ class _Run:
         self._next = self._commit(*pack(self._next, rows))
 
     def _result(self, future: Future[FrameRow]) -> FrameRow:
-        while True:
+        # Not `future.result(_POLL_S)`: the analysis may itself have raised the TimeoutError that this would raise.
+        while not wait((future,), _POLL_S).done:
             self._check()
-            with suppress(TimeoutError):
-                return future.result(_POLL_S)
+        self._check()
+        return future.result()
 
     def _put(self, target: queue.Queue[T], item: T) -> None:
         while True:

@@ -21,7 +21,7 @@ from vidette_core.domain.worker_api import (
     WorkerExit,
     WorkerProblem,
 )
-from vidette_core.ports.errors import Conflict, PortError
+from vidette_core.ports.errors import PortError, Rejected, Unavailable
 from vidette_core.ports.inference import Inference
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_frame_worker.analysis import FrameAnalyser, PipelineBroken
@@ -29,13 +29,9 @@ from vidette_frame_worker.gateway import Gateway, Session
 from vidette_frame_worker.lease import Lease
 from vidette_frame_worker.segment import Pace, run_segment
 from vidette_frame_worker.settings import WorkerSettings
-from vidette_frame_worker.video import Limits, RangeReader, Video, VideoError, invalid_video
+from vidette_frame_worker.video import Limits, RangePolicy, RangeReader, Video, VideoError, invalid_video
 
 _log = structlog.get_logger(__name__)
-_MODELS_REFUSE = Problem(
-    ErrorCode.PIPELINE_UNAVAILABLE,
-    "A model of the pipeline refuses every frame. The operator finds the reason in the worker's log, by the job's id.",
-)
 
 
 class Worker:
@@ -59,10 +55,13 @@ class Worker:
                         outcome = self._work(answer)
                         if outcome is not WorkerExit.DONE:
                             return outcome
-        except Conflict as error:
-            _log.warning("this worker was fenced out and ends", error=str(error))
-        except PortError as error:
+        except Unavailable as error:
             _log.error("something the worker needs stayed away", error=str(error))
+        except Rejected as error:
+            _log.error("this worker was refused", error=str(error))
+            return WorkerExit.FAILED
+        except PortError as error:
+            _log.warning("this worker cannot go on", error=str(error))
         return WorkerExit.TRY_AGAIN
 
     def _work(self, claim: SegmentClaim) -> WorkerExit:
@@ -75,12 +74,13 @@ class Worker:
                 except VideoError as error:
                     return self._report(session, error.problem)
                 except PipelineBroken as error:
-                    _log.error("a model refuses every frame", error=str(error))
-                    return self._report(session, _MODELS_REFUSE)
+                    _log.error("the pipeline does not work", error=str(error))
+                    return self._report(session, Problem(ErrorCode.PIPELINE_UNAVAILABLE, error.message))
         return WorkerExit.DONE
 
     def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:
-        with closing(RangeReader(session.source_url)) as source:
+        policy = RangePolicy(total_timeout=self._settings.patience_s)
+        with closing(RangeReader(session.source_url, policy)) as source:
             video = Video(source, Container(claim.container), self._limits)
             self._analyse_video(video, claim, session, lease)
 

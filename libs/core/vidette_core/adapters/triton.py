@@ -55,6 +55,13 @@ class _Connection:
         """Close the channel. Calls in flight fail as `Unavailable`."""
         self._client.close()
 
+    def is_live(self) -> bool:
+        """Whether the server answers at all, with the models or without them."""
+        try:
+            return bool(self._client.is_server_live(client_timeout=self._timeout_s))
+        except (InferenceServerException, ValueError):
+            return False
+
     def __enter__(self) -> Self:
         return self
 
@@ -113,13 +120,6 @@ class TritonAdmin(_Connection):
     def __init__(self, url: str, control_secret: str, timeout_s: float = 10.0) -> None:
         super().__init__(url, timeout_s)
         self._headers = {CONTROL_HEADER: control_secret}
-
-    def is_live(self) -> bool:
-        """Whether the server answers at all."""
-        try:
-            return bool(self._client.is_server_live(client_timeout=self._timeout_s))
-        except (InferenceServerException, ValueError):
-            return False
 
     def ready_models(self) -> frozenset[tuple[str, int]]:
         """Name and version of everything that is loaded. A Python stub that was killed still counts as loaded."""

@@ -19,7 +19,7 @@ MAX_DETECTIONS = 1000
 MAX_LINES = 1000
 MAX_TEXT = 100_000
 MAX_ROW_BYTES = 384 * 1024
-"""One row as JSON: a page of a thousand lines has 200 KB. Workers leave out lines beyond it, and so bound their chunks."""
+"""One row as JSON: a page of a thousand lines has 200 KB. Workers leave out what is beyond it, and so bound chunks."""
 
 
 class FrameError(StrEnum):
@@ -30,7 +30,8 @@ class FrameError(StrEnum):
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What has a default is written all the same, so a reader of the published schema may count on it.
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Detection(_Row):
@@ -68,9 +69,17 @@ class FrameRow(_Row):
 
 
 def bounded(row: FrameRow) -> FrameRow:
-    """The row, without the last lines of its text where it would be longer than MAX_ROW_BYTES as JSON."""
+    """The row, shortened where it would be longer than MAX_ROW_BYTES as JSON.
+
+    The last lines of its text go first; where objects alone are too much, the last of them, which are the least confident.
+    """
     while len(row.model_dump_json().encode()) > MAX_ROW_BYTES:
-        lines = row.result.lines[: len(row.result.lines) // 2]
-        text = "\n".join(line.text for line in lines)
-        row = row.model_copy(update={"result": row.result.model_copy(update={"lines": lines, "text": text})})
+        row = row.model_copy(update={"result": _shortened(row.result)})
     return row
+
+
+def _shortened(result: FrameResult) -> FrameResult:
+    if not result.text and not result.lines:
+        return result.model_copy(update={"detections": result.detections[: len(result.detections) * 7 // 8]})
+    lines = result.lines[: len(result.lines) // 2]
+    return result.model_copy(update={"lines": lines, "text": "\n".join(line.text for line in lines)})

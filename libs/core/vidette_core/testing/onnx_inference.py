@@ -31,6 +31,10 @@ class OnnxInference:
             raise Rejected(f"{model.name}: {error}") from error
         return dict(zip(outputs, results, strict=True))
 
+    def is_live(self) -> bool:
+        """As the port says."""
+        return not self.away
+
     def is_ready(self, model: ModelRef) -> bool:
         """As the port says."""
         return not self.away and self._path(model).is_file()

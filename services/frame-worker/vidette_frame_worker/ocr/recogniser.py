@@ -8,6 +8,7 @@ import numpy as np
 
 from vidette_core.domain.pipelines import TextReader
 from vidette_core.domain.results import MAX_TEXT, TextLine
+from vidette_core.ports.errors import Rejected
 from vidette_core.ports.inference import Inference
 from vidette_frame_worker.ocr import boxes, canvas, ctc, strips
 from vidette_frame_worker.ocr.boxes import Quad
@@ -28,6 +29,7 @@ class TextRecogniser:
 
         Raises:
             Unavailable, Rejected: what the models' server answered, unchanged.
+            Rejected: it answered what cannot be read.
         """
         surface = canvas.prepare(image)
         found = self._find(surface)
@@ -39,6 +41,17 @@ class TextRecogniser:
             # What is NaN compares false, and is left out too.
             if text.strip() and confidence >= CONFIDENT
         )
+
+    def prove(self, blank: Picture) -> None:
+        """Ask both models for what cannot be at fault: a frame UINT8 [H,W,3] without text, and a strip without letters.
+
+        The strip is needed because in such a frame no box is found, and so nothing would be recognised.
+
+        Raises:
+            Unavailable, Rejected: what the models' server answered, unchanged.
+        """
+        self._find(canvas.prepare(blank))
+        self._ask(strips.blank())
 
     def _find(self, surface: Canvas) -> Boxes:
         images = canvas.detection_input(surface)
@@ -56,6 +69,8 @@ class TextRecogniser:
 
     def _ask(self, images: Picture) -> tuple[tuple[str, float], ...]:
         answer = self._inference.infer(self._reader.recognition, {"images": images}, ("ids", "probs"))
+        if np.any((answer["ids"] < 0) | (answer["ids"] > len(self._reader.alphabet))):
+            raise Rejected("the recogniser answered a class that its alphabet does not have")
         rows = zip(answer["ids"], answer["probs"], strict=True)
         return tuple(ctc.decode(ids, probs, self._reader.alphabet) for ids, probs in rows)
 

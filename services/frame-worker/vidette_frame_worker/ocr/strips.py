@@ -62,6 +62,11 @@ def pack(canvas: Picture, boxes: Boxes, request: Request) -> Picture:
     return packed
 
 
+def blank() -> Picture:
+    """UINT8 [1,48,320,3], black: a strip that any recogniser must be able to read, and to find nothing in."""
+    return np.zeros((1, HEIGHT, NARROWEST, 3), np.uint8)
+
+
 def _in_parts(items: Sequence[int], size: int) -> list[Sequence[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 

@@ -5,7 +5,7 @@
 
 from vidette_frame_worker.video.byte_source import ByteSource, LocalFile
 from vidette_frame_worker.video.facts import DecodedFrame, Limits, RgbImage, VideoError, VideoIndex, invalid_video
-from vidette_frame_worker.video.range_reader import RangeReader
+from vidette_frame_worker.video.range_reader import RangePolicy, RangeReader
 from vidette_frame_worker.video.reading import Video
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "DecodedFrame",
     "Limits",
     "LocalFile",
+    "RangePolicy",
     "RangeReader",
     "RgbImage",
     "Video",

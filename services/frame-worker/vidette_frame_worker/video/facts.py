@@ -20,15 +20,14 @@ class VideoError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an installation is willing to decode.
+    """What an installation is willing to decode: `settings.LimitSettings`, which alone has the defaults.
 
-    `max_pixels` bounds one frame (the default is 8192x8192, 192 MiB as RGB), `max_frames` the displayed frames, and
-    `max_duration_s` the video's length in seconds.
+    `max_pixels` bounds one frame, `max_frames` the displayed frames, and `max_duration_s` the video's length in seconds.
     """
 
-    max_pixels: int = 8192 * 8192
-    max_frames: int = 10_000_000
-    max_duration_s: float = 24 * 3600.0
+    max_pixels: int
+    max_frames: int
+    max_duration_s: float
 
     def allows(self, width: int, height: int) -> bool:
         return width * height <= self.max_pixels

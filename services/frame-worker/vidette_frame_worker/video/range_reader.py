@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected, Unavailable
+from vidette_core.ports.errors import Conflict, PortError, Rejected, Unavailable
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -132,7 +132,8 @@ class RangeReader:
         if status in (401, 403):
             raise _Expired
         if status == 404:
-            raise NotFound("the store does not have the video")
+            # Never final: a store that has just come back answers so for seconds, for objects that it has.
+            raise Unavailable("the store does not have the video, or not yet")
         if status == 416 and start == 0:
             raise Unavailable("the store has nothing of the video")
         if status >= 500 or status in (408, 429):

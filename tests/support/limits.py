@@ -1,0 +1,9 @@
+"""The limits of a worker as it is shipped, for tests of videos that are about something else."""
+
+from __future__ import annotations
+
+from vidette_core.settings import VideoLimitSettings
+from vidette_frame_worker.video import Limits
+
+_SHIPPED = VideoLimitSettings()
+LIMITS = Limits(max_pixels=_SHIPPED.pixels, max_frames=_SHIPPED.frames, max_duration_s=_SHIPPED.duration_s)
