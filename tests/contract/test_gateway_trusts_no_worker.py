@@ -182,3 +182,37 @@ async def test_metrics_and_health_are_served_beside_the_routes(gateway: Gateway)
     assert (await gateway.http.get("/healthz")).status_code == 200
     assert (await gateway.http.get("/readyz")).json()["checks"] == {"database": "ok", "store": "ok"}
     assert "vidette_claims_total" in (await gateway.http.get("/metrics")).text
+
+
+async def test_every_refusal_has_its_code_in_the_header(gateway: Gateway) -> None:
+    old = (await gateway.claim())["session_token"]
+    new = (await gateway.claim())["session_token"]
+    await gateway.upload(new, chunk(0))
+
+    async def too_long() -> AsyncIterator[bytes]:
+        for _ in range(65):
+            yield b" " * 1024
+
+    answers = {
+        "unauthorized": await gateway.call("GET", "/v1/source", "rubbish"),
+        "fenced": await gateway.call("GET", "/v1/source", old),
+        "conflict": await gateway.call("POST", "/v1/chunks", new, chunk(0, bytes=len(CONTENT) + 1)),
+        "store_unavailable": await gateway.call("POST", "/v1/chunks", new, chunk(0, content=b"never uploaded")),
+        "invalid_request": await gateway.call("POST", "/v1/renew", new, {"samples": -1}),
+        "not_found": await gateway.http.get("/v1/nowhere"),
+        "method_not_allowed": await gateway.http.get("/v1/claim"),
+        "upload_too_large": await gateway.http.post(
+            "/v1/renew", content=too_long(), headers={"Authorization": f"Bearer {new}"}
+        ),
+    }
+    assert {code: answer.headers.get("vidette-error") for code, answer in answers.items()} == {
+        code: code for code in answers
+    }
+    assert [answer.status_code for answer in answers.values()] == [401, 409, 409, 503, 400, 404, 405, 413]
+
+
+async def test_requests_of_workers_are_measured_and_no_series_says_when_it_was_created(gateway: Gateway) -> None:
+    await gateway.call("GET", "/v1/source", "rubbish")
+    shown = (await gateway.http.get("/metrics")).text
+    assert 'vidette_request_seconds_count{app="gateway",route="/v1/source",status="401"}' in shown
+    assert "_created" not in shown

@@ -80,3 +80,56 @@ async def test_the_job_id_of_a_path_is_any_text(document: dict[str, Any]) -> Non
     """A malformed id is a 404 and no error of its own, so the document must not call it wrong."""
     [parameter] = document["paths"]["/video/status/{job_id}"]["get"]["parameters"]
     assert parameter["schema"] == {"type": "string", "title": "Job Id"}
+
+
+async def test_a_moment_is_declared_as_one(document: dict[str, Any]) -> None:
+    for answer in ("JobStatus", "JobResults"):
+        properties = document["components"]["schemas"][answer]["properties"]
+        for name in ("created_at", "updated_at"):
+            assert (properties[name]["type"], properties[name]["format"]) == ("string", "date-time")
+
+
+async def test_what_a_frame_always_has_is_required_and_its_error_is_not(document: dict[str, Any]) -> None:
+    frame = document["components"]["schemas"]["FrameResult"]
+    assert frame["required"] == ["detections", "text", "timestamp_ms", "lines"]
+    assert set(frame["properties"]) - set(frame["required"]) == {"error"}
+
+
+async def test_a_status_is_declared_with_its_own_error_codes_alone(document: dict[str, Any]) -> None:
+    codes = {
+        status: answer["headers"]["Vidette-Error"]["schema"]["enum"]
+        for status, answer in document["paths"]["/video/submit"]["post"]["responses"].items()
+        if status != "200"
+    }
+    assert codes == {
+        "400": ["invalid_format", "invalid_request", "unknown_pipeline"],
+        "408": ["upload_timeout"],
+        "413": ["upload_too_large"],
+        "500": ["internal"],
+        "503": ["database_unavailable", "store_unavailable", "too_many_uploads", "upload_aborted"],
+    }
+
+
+async def test_a_limit_is_declared_as_a_whole_number(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/video/results/{job_id}"]["get"]["parameters"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in parameters}
+    assert schemas["limit"] == {"type": "integer", "minimum": 1, "maximum": 2**53, "title": "Limit"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/video", 404, "not_found"),
+        ("GET", "/video/submit", 405, "method_not_allowed"),
+        ("DELETE", "/video/status/1", 405, "method_not_allowed"),
+        ("POST", "/healthz", 405, "method_not_allowed"),
+    ],
+)
+async def test_what_no_route_answers_has_its_code_in_the_header_too(
+    api: Api, method: str, path: str, status: int, code: str
+) -> None:
+    answer = await api.client.request(method, path)
+    assert (answer.status_code, answer.headers["vidette-error"]) == (status, code)
+    assert list(answer.json()) == ["detail"]
+    assert ("allow" in answer.headers) == (status == 405)

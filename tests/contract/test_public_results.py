@@ -116,9 +116,9 @@ async def test_pages_together_are_the_whole_whatever_their_length(api: Api) -> N
 
 async def test_the_link_keeps_what_was_asked_and_the_body_keeps_its_shape(api: Api) -> None:
     job_id = await finished_job(api, chunks_of([frame(index) for index in range(5)], 10))
-    answer = await results(api, job_id, limit=2, mine="a b&c")
+    answer = await results(api, job_id, limit=2)
     link = answer.headers["link"]
-    assert link.startswith(f"</video/results/{job_id}?limit=2&mine=a+b%26c&cursor=")
+    assert link.startswith(f"</video/results/{job_id}?limit=2&cursor=")
     assert link.endswith('>; rel="next"')
     assert list(answer.json()) == ["job_id", "results", "created_at", "updated_at", "models", "summary"]
     assert answer.json()["summary"]["frames"] == 5
@@ -147,11 +147,29 @@ async def test_a_cursor_that_was_tampered_with_or_borrowed_is_a_400(api: Api) ->
     assert (await results(api, other, cursor=cursor)).status_code == 400
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "x", "1.5", "", str(2**53 + 1)])
-async def test_a_limit_that_is_none_is_a_400(api: Api, limit: str) -> None:
+@pytest.mark.parametrize("limit", ["0", "-1", "abc", "1.5", "", str(2**53 + 1), "1" * 5000])
+async def test_a_limit_that_is_none_is_a_400_with_a_plain_sentence(api: Api, limit: str) -> None:
     answer = await results(api, await finished_job(api, chunks_of([frame(0)], 10)), limit=limit)
-    assert answer.status_code == 400
-    assert detail(answer).startswith("Invalid request: limit: ")
+    assert (answer.status_code, answer.headers["vidette-error"]) == (400, "invalid_request")
+    shown = repr(limit if len(limit) < 60 else "1" * 60 + "…")
+    assert detail(answer) == f"limit must be a whole number from 1 to {2**53}, not {shown}."
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("limit=1&limit=2", "The query parameter limit was given twice; it is allowed once."),
+        ("limit=1&limit=1", "The query parameter limit was given twice; it is allowed once."),
+        ("cursor=a&cursor=b", "The query parameter cursor was given twice; it is allowed once."),
+        ("limits=1", "Unknown query parameter 'limits'. Allowed are limit, cursor."),
+        ("limit=1&page=", "Unknown query parameter 'page'. Allowed are limit, cursor."),
+    ],
+)
+async def test_a_query_parameter_that_is_unknown_or_given_twice_is_a_400(api: Api, query: str, said: str) -> None:
+    job_id = await finished_job(api, chunks_of([frame(0)], 10))
+    answer = await api.client.get(f"/video/results/{job_id}?{query}")
+    assert (answer.status_code, answer.headers["vidette-error"]) == (400, "invalid_request")
+    assert detail(answer) == said
 
 
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.RUNNING, JobState.FAILED])

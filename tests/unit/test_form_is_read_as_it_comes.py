@@ -179,3 +179,14 @@ def test_a_body_that_is_no_form_is_refused_by_its_content_type(content_type: str
 @pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=x", 'Multipart/Form-Data; BOUNDARY="x"'])
 def test_the_boundary_is_taken_from_the_content_type(content_type: str) -> None:
     assert boundary_of(content_type) == "x"
+
+
+@pytest.mark.parametrize("filename", [b"\xff\xfe.mp4", "фильм.mp4".encode(), b"\xe9.mp4"])
+def test_a_file_may_have_any_bytes_for_a_name(filename: bytes) -> None:
+    head = b'Content-Disposition: form-data; name="file"; filename="' + filename + b'"'
+    whole = f"--{BOUNDARY}\r\n".encode() + head + b"\r\n\r\nabc\r\n" + form(part("pipeline_id", b"ocr"))
+    assert read([whole]) == [FileBytes(b"abc"), FileEnded(named=True), Field("pipeline_id", "ocr")]
+
+
+def test_an_unknown_field_is_named_as_the_client_wrote_it() -> None:
+    assert refusal(form(part("größe", b"1"))).startswith("Unknown field 'größe'.")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
+from pydantic import ValidationError
 
 from vidette_api.catalog import CatalogUnusable
 from vidette_api.gateway.app import gateway_app
@@ -15,7 +16,7 @@ from vidette_api.public.app import public_app
 from vidette_api.settings import ListenSettings
 from vidette_api.wiring import services_from_environment
 from vidette_core.serving import server
-from vidette_core.settings import LogSettings
+from vidette_core.settings import LogSettings, exit_on_wrong_settings
 from vidette_core.telemetry.logs import configure_logs
 
 LAST_WORDS_S = 8
@@ -52,5 +53,7 @@ async def _last_words(servers: Sequence[uvicorn.Server]) -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(main())
+    except ValidationError as error:
+        exit_on_wrong_settings(error)
     except CatalogUnusable as unusable:
         sys.exit(str(unusable))

@@ -27,13 +27,26 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.UPLOAD_TOO_LARGE: 413,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.NOT_COMPLETED: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.UNAUTHORIZED: 401,
+    ErrorCode.FENCED: 409,
+    ErrorCode.CONFLICT: 409,
     ErrorCode.DATABASE_UNAVAILABLE: 503,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.TOO_MANY_UPLOADS: 503,
     # A client that went away reads nothing; one that reads this met an api that is being stopped.
     ErrorCode.UPLOAD_ABORTED: 503,
+    ErrorCode.INTERNAL: 500,
 }
 """Codes that a request may be answered with. Other codes end a job, and stand in its status."""
+
+_BY_STATUS = {
+    401: ErrorCode.UNAUTHORIZED,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.UPLOAD_TOO_LARGE,
+}
+"""The codes of what the framework refuses by a status alone; the others are requests that are wrong in some other way."""
 
 DEFECT = Problem(ErrorCode.INTERNAL, "Something inside Vidette failed. It was logged; please report it.")
 
@@ -81,7 +94,10 @@ async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    other = ErrorCode.INVALID_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL
+    code = _BY_STATUS.get(error.status_code, other)
+    headers = {ERROR_HEADER: code.value, **(error.headers or {})}
+    return JSONResponse({"detail": error.detail}, error.status_code, headers)
 
 
 async def _defect(_: Request, error: Exception) -> JSONResponse:

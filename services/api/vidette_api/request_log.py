@@ -3,15 +3,54 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vidette_api.http_errors import ERROR_HEADER
+from vidette_core.domain.errors import ErrorCode
 from vidette_core.telemetry.metrics import REQUEST_SECONDS
 
+CLIENT_LEFT = 499
+"""In the log, for a client that left before its answer was whole: no answer's status, for none was read. nginx's number."""
+CLIENT_LEFT_LABEL = "client_left"
 _QUIET = {"/healthz", "/readyz", "/metrics"}
+_POLLED = {"/video/status/{job_id}", "/v1/renew"}
+"""Asked every few seconds for as long as a job lasts: worth a line only when something is wrong."""
 _log = structlog.get_logger("vidette_api.requests")
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is seen of one request while it passes."""
+
+    began: float = field(default_factory=time.perf_counter)
+    status: int = 500
+    code: str | None = None
+    seconds: float | None = None
+    """Until the client had the answer's last byte; None while it has not."""
+    left: bool = False
+    _expected: int | None = None
+    _sent: int = 0
+
+    def received(self, message: Message) -> None:
+        if message["type"] == "http.disconnect" and self.seconds is None:
+            self.left = True
+
+    def sent(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = Headers(raw=message.get("headers", []))
+            self.status, self.code = message["status"], headers.get(ERROR_HEADER)
+            length = headers.get("content-length", "")
+            self._expected = int(length) if length.isdigit() else None
+        elif message["type"] == "http.response.body" and self.seconds is None:
+            self._sent += len(message.get("body", b""))
+            # What runs behind the answer's last byte is not the client's time: a wake-up, or the draining of a refused body.
+            if self._sent == self._expected or not message.get("more_body", False):
+                self.seconds = time.perf_counter() - self.began
 
 
 class RequestLog:
@@ -25,39 +64,42 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500
-        began = time.perf_counter()
-        seconds: float | None = None
+        exchange = _Exchange()
+
+        async def heard() -> Message:
+            message = await receive()
+            exchange.received(message)
+            return message
 
         async def watched(message: Message) -> None:
-            nonlocal status, seconds
-            if message["type"] == "http.response.start":
-                status = message["status"]
             await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                seconds = time.perf_counter() - began  # what runs behind the answer is not the client's time
+            exchange.sent(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, heard, watched)
         finally:
-            self._record(
-                scope, status, time.perf_counter() - began if seconds is None else seconds, seconds is not None
-            )
+            self._record(scope, exchange)
 
-    def _record(self, scope: Scope, status: int, seconds: float, whole: bool) -> None:
+    def _record(self, scope: Scope, seen: _Exchange) -> None:
         route = _route(scope)
-        REQUEST_SECONDS.labels(self._name, route, str(status)).observe(seconds)
-        job = _job_id(scope)
-        known = {} if job is None else {"job_id": str(job)}
-        log = _log.debug if route in _QUIET else _log.info
+        seconds = time.perf_counter() - seen.began if seen.seconds is None else seen.seconds
+        label = CLIENT_LEFT_LABEL if seen.left else str(seen.status)
+        REQUEST_SECONDS.labels(self._name, route, label).observe(seconds)
+        told: dict[str, str] = {} if seen.code is None else {"code": seen.code}
+        job = None if seen.code == ErrorCode.NOT_FOUND else _job_id(scope)
+        if job is not None:
+            told["job_id"] = str(job)
+        is_routine = route in _QUIET or (route in _POLLED and 200 <= seen.status < 300 and not seen.left)
+        log = _log.debug if is_routine else _log.info
         log(
             "request",
+            app=self._name,
             method=scope["method"],
             route=route,
-            status=status,
+            status=CLIENT_LEFT if seen.left else seen.status,
             seconds=round(seconds, 4),
-            whole=whole,
-            **known,
+            whole=seen.seconds is not None and not seen.left,
+            **told,
         )
 
 
@@ -71,10 +113,10 @@ def _route(scope: Scope) -> str:
 
 
 def _job_id(scope: Scope) -> UUID | None:
-    """From the path, or as the route that made a job left it in the request's state."""
-    made = scope.get("state", {}).get("job_id")
-    if isinstance(made, UUID):
-        return made
+    """From the path, or as the route left it in the request's state: of the job it made, or that its caller's token names."""
+    known = scope.get("state", {}).get("job_id")
+    if isinstance(known, UUID):
+        return known
     try:
         return UUID(scope.get("path_params", {}).get("job_id", ""))
     except ValueError:

@@ -27,9 +27,19 @@ class ErrorCode(StrEnum):
     UPLOAD_ABORTED = "upload_aborted"
     """The client went away, or the api died, before the upload was complete."""
     NOT_FOUND = "not_found"
-    """No job with that id."""
+    """No job with that id, or nothing under that path."""
     NOT_COMPLETED = "not_completed"
     """The job has no results, because it is not completed."""
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    """The path is there, but not for this method."""
+
+    # A worker that the gateway refused. Clients never meet these.
+    UNAUTHORIZED = "unauthorized"
+    """The token is missing, malformed, over, or for another purpose."""
+    FENCED = "fenced"
+    """The fence is not in force: another worker has taken over, or the job is over."""
+    CONFLICT = "conflict"
+    """What the worker says does not fit what is recorded, e.g. a chunk of another size than its object."""
 
     # The service cannot answer now. The client tries again later.
     DATABASE_UNAVAILABLE = "database_unavailable"

@@ -5,13 +5,17 @@ Names follow the Prometheus conventions: base units, `_total` on counters. Label
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 REGISTRY = CollectorRegistry()
+# A second series for each counter and histogram, which says only when the process first used it.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 # The api.
-UPLOADS = Counter("vidette_uploads_total", "Uploads ended, by outcome code.", ["outcome"], registry=REGISTRY)
+UPLOADS = Counter(
+    "vidette_uploads_total", "Uploads ended, by `submitted` or the error code.", ["outcome"], registry=REGISTRY
+)
 UPLOADED_BYTES = Counter("vidette_uploaded_bytes_total", "Bytes of video received.", registry=REGISTRY)
 UPLOADS_ACTIVE = Gauge("vidette_uploads_active", "Uploads under way in this process.", registry=REGISTRY)
 REQUEST_SECONDS = Histogram(
@@ -34,7 +38,10 @@ FENCED_WRITES = Counter(
 
 # The controller.
 JOBS_ENDED = Counter(
-    "vidette_jobs_ended_total", "Jobs ended, by error code or `completed`.", ["outcome"], registry=REGISTRY
+    "vidette_jobs_ended_total",
+    "Jobs ended by the controller, by `completed` or the error code.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 JOBS_RUNNING = Gauge("vidette_jobs_running", "Jobs in state running.", registry=REGISTRY)
 ACTIONS = Counter("vidette_controller_actions_total", "Actions applied, by kind.", ["action"], registry=REGISTRY)

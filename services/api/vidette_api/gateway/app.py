@@ -8,8 +8,10 @@ from fastapi.responses import JSONResponse
 
 from vidette_api.gateway.body_limit import BodyLimit
 from vidette_api.gateway.routes import router
-from vidette_api.http_errors import install_error_handlers
+from vidette_api.http_errors import error_parts, error_response, install_error_handlers
+from vidette_api.request_log import RequestLog
 from vidette_api.wiring import Services
+from vidette_core.domain.errors import ErrorCode
 from vidette_core.ports.errors import Conflict, NotFound, Rejected
 from vidette_core.ports.jobs import Fenced
 from vidette_core.telemetry.metrics import FENCED_WRITES
@@ -20,17 +22,20 @@ from vidette_core.tokens import InvalidToken
 async def _conflict(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Fenced):
         FENCED_WRITES.inc()
-    return JSONResponse({"detail": str(error)}, 409)
+        return error_response(ErrorCode.FENCED, str(error))
+    return error_response(ErrorCode.CONFLICT, str(error))
 
 
 async def _unauthorized(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 401, {"WWW-Authenticate": "Bearer"})
+    body, status, headers = error_parts(ErrorCode.UNAUTHORIZED, str(error))
+    return JSONResponse(body, status, {**headers, "WWW-Authenticate": "Bearer"})
 
 
 async def _try_again(_: Request, error: Exception) -> JSONResponse:
     """A store that refuses us is not the worker's fault, and one that has just started may not show an object yet."""
     _log.warning("the store's answer is taken for an outage", error=str(error))
-    return JSONResponse({"detail": "the store does not serve the request now"}, 503, {"Retry-After": "1"})
+    body, status, headers = error_parts(ErrorCode.STORE_UNAVAILABLE, "the store does not serve the request now")
+    return JSONResponse(body, status, {**headers, "Retry-After": "1"})
 
 
 MAX_BODY_BYTES = 64 * 1024
@@ -46,6 +51,7 @@ def gateway_app(services: Services) -> FastAPI:
     app.add_exception_handler(Rejected, _try_again)
     app.add_exception_handler(NotFound, _try_again)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(RequestLog, name="gateway")  # added last, it is outermost, and sees what the limit refuses
     app.state.services = services
     app.include_router(router)
     app.router.routes.extend(health_routes({"database": services.database.ping, "store": services.store.ping}))

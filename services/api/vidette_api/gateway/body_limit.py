@@ -7,6 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vidette_api.http_errors import error_parts
+from vidette_core.domain.errors import ErrorCode
+
 
 class BodyLimit:
     """ASGI middleware: 413 for a body of more than `max_bytes`, declared or not."""
@@ -37,4 +40,5 @@ class BodyLimit:
         return counted
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await JSONResponse({"detail": self._detail}, 413, {"Connection": "close"})(scope, receive, send)
+        body, status, headers = error_parts(ErrorCode.UPLOAD_TOO_LARGE, self._detail)
+        await JSONResponse(body, status, {**headers, "Connection": "close"})(scope, receive, send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Request
 
 from vidette_api.wiring import Services, Wired
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
@@ -47,16 +47,19 @@ def _bearer(authorization: Annotated[str | None, Header()] = None) -> str:
 Token = Annotated[str, Depends(_bearer)]
 
 
-def _fence(services: Wired, token: Token) -> Fence:
-    return services.tokens.read_session_token(token)
+def _fence(request: Request, services: Wired, token: Token) -> Fence:
+    fence = services.tokens.read_session_token(token)
+    request.state.job_id = fence.job_id  # for the request's log line
+    return fence
 
 
 Held = Annotated[Fence, Depends(_fence)]
 
 
 @router.post("/claim")
-async def claim(request: ClaimRequest, services: Wired, token: Token) -> ClaimAnswer:
+async def claim(request: ClaimRequest, http: Request, services: Wired, token: Token) -> ClaimAnswer:
     job_id, attempt = services.tokens.read_job_token(token)
+    http.state.job_id = job_id
     with job_in_logs(job_id, pod=request.pod):
         claimed = await services.segments.claim(job_id, attempt, request.pod)
         CLAIMS.labels(type(claimed).__name__.lower()).inc()

@@ -12,8 +12,13 @@ from vidette_api.request_log import RequestLog
 from vidette_api.wiring import Services
 from vidette_core.telemetry.operations import health_routes
 
-_DESCRIPTION = "Takes a video, finds objects and text on its frames, and hands the results back frame by frame."
+_DESCRIPTION = """Takes a video, finds objects and text on its frames, and hands the results back frame by frame.
 
+Every error is one sentence for people in `detail`, with its code for programs in the header `Vidette-Error`. A path that is
+not here is a 404 (`not_found`), a method that a path does not have a 405 (`method_not_allowed`, with `Allow`).
+
+For probes, and no part of this contract: `GET /healthz` (the process runs) and `GET /readyz` (its database and store answer).
+"""
 
 _UNUSED = ("HTTPValidationError", "ValidationError", "JobState")
 """What nothing in the document refers to once it is right: `JobState` has a state that clients never see."""

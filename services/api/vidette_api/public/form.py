@@ -71,7 +71,8 @@ class FormReader:
 
     def __init__(self, boundary: str) -> None:
         # Twice the parts that a right form has: one too many is then told by its name rather than by a count.
-        self._parser = PushMultipartParser(boundary, max_segment_count=2 * (len(FIELDS) + 1))
+        # Latin-1 takes any bytes: a file's name is of no interest, so it must not be what an upload fails on.
+        self._parser = PushMultipartParser(boundary, max_segment_count=2 * (len(FIELDS) + 1), header_charset="latin-1")
         self._fed = 0
         self._seen: set[str] = set()
         self._part: MultipartSegment | None = None
@@ -118,7 +119,8 @@ class FormReader:
         self._part = part
         name = self._name
         if name != FILE and name not in FIELDS:
-            raise refused(f"Unknown field {name[:100]!r}. Allowed are {', '.join((FILE, *FIELDS))}.")
+            shown = name.encode("latin-1").decode(errors="replace")[:100]
+            raise refused(f"Unknown field {shown!r}. Allowed are {', '.join((FILE, *FIELDS))}.")
         if name in self._seen:
             raise refused(f"The field {name} was given twice; it is allowed once.")
         self._seen.add(name)

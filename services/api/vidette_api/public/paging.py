@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
+from vidette_api.public.form import refused
+from vidette_api.public.parameters import whole_number
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 
+MOST = 2**53
+"""The largest `limit`: what every JSON reader takes for a whole number."""
+_PARAMETERS = ("limit", "cursor")
 _SAMPLE_BYTES = 8
 _CHECK_BYTES = 8
 
@@ -26,6 +32,19 @@ class Page:
     @property
     def is_last(self) -> bool:
         return self.end == self.total
+
+
+def page_asked(query: Iterable[tuple[str, str]]) -> tuple[int | None, str | None]:
+    """`limit` and `cursor` of a query. Raises `DomainError` for a wrong number, and for a name twice or unknown."""
+    given: dict[str, str] = {}
+    for name, value in query:
+        if name not in _PARAMETERS:
+            raise refused(f"Unknown query parameter {name[:100]!r}. Allowed are {', '.join(_PARAMETERS)}.")
+        if name in given:
+            raise refused(f"The query parameter {name} was given twice; it is allowed once.")
+        given[name] = value
+    limit = given.get("limit")
+    return None if limit is None else whole_number("limit", limit, MOST), given.get("cursor")
 
 
 def page_of(job_id: UUID, total: int, limit: int | None, cursor: str | None) -> Page:

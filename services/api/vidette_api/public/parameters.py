@@ -14,7 +14,7 @@ LARGEST = 2**31 - 1
 """What the database's integer holds; 2 years of video at 30 frames a second."""
 _ABSENT = {"", "null"}
 """What browsers and generated clients send for an optional field that was left empty."""
-_WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ParameterReader:
         if field.name == "pipeline_id":
             self._pipeline = self._known(value)
         elif value not in _ABSENT:
-            self._numbers[field.name] = _number(field.name, value)
+            self._numbers[field.name] = whole_number(field.name, value, LARGEST)
 
     def complete(self) -> Parameters:
         """What was asked for, with the defaults. Raises `DomainError` when `pipeline_id` never came."""
@@ -60,9 +60,10 @@ class ParameterReader:
         return pipeline
 
 
-def _number(name: str, value: str) -> int:
-    if not _WHOLE.fullmatch(value) or not 1 <= int(value) <= LARGEST:
-        raise refused(f"{name} must be a whole number from 1 to {LARGEST}, not {_shown(value)}.")
+def whole_number(name: str, value: str, largest: int) -> int:
+    """A number from 1 to `largest`, which has at most 16 digits. Raises `DomainError`."""
+    if not _WHOLE.fullmatch(value) or not 1 <= int(value) <= largest:
+        raise refused(f"{name} must be a whole number from 1 to {largest}, not {_shown(value)}.")
     return int(value)
 
 

@@ -18,11 +18,11 @@ from vidette_api.public.form import Event, Field, FileBytes, FileEnded, FormRead
 from vidette_api.public.parameters import ParameterReader, Parameters
 from vidette_api.public.upload import Upload, part_size
 from vidette_api.wiring import Services
-from vidette_core.ports.jobs import Submission
 from vidette_core.domain.chunks import source_key
 from vidette_core.domain.containers import SNIFF_BYTES, sniff
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.ports.errors import Conflict, DatabaseUnavailable, NotFound, PortError, Unavailable
+from vidette_core.ports.jobs import Submission
 from vidette_core.telemetry.metrics import UPLOADED_BYTES
 
 INVALID_FORMAT = Problem(ErrorCode.INVALID_FORMAT, "Invalid file format. Must be MP4, MOV, or AVI.")

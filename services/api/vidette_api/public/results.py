@@ -8,13 +8,14 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Query, Request
+from pydantic import WithJsonSchema
 from starlette.responses import Response
 
 from vidette_api.http_errors import DEFECT
 from vidette_api.public.chunk_reader import BadChunk
 from vidette_api.public.jobs import find_job
 from vidette_api.public.negotiation import JSON, NDJSON, wants_ndjson
-from vidette_api.public.paging import Page, next_link, page_of
+from vidette_api.public.paging import MOST, Page, next_link, page_asked, page_of
 from vidette_api.public.result_stream import ResultStream, Rows, page_rows
 from vidette_api.public.schemas import JobResults, Summary, declared, errors
 from vidette_api.wiring import Services, Wired
@@ -26,11 +27,15 @@ from vidette_core.telemetry.logs import job_in_logs
 router = APIRouter(tags=["video"])
 NOT_COMPLETED = Problem(ErrorCode.NOT_COMPLETED, "Job not completed")
 """The sentence is part of the contract."""
-MOST = 2**53
 _log = structlog.get_logger(__name__)
 
-Limit = Annotated[int | None, Query(ge=1, le=MOST, description="At most this many frames; the rest by the `Link`.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="Where to go on, from the `Link` of the page before.")]
+# Declared here and read by `page_asked`: its sentences are ours, and it sees a name that is given twice or unknown.
+Limit = Annotated[
+    str | None,
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST}),
+    Query(description="At most this many frames; the rest by the `Link`."),
+]
+Cursor = Annotated[str | None, Query(description="Where to go on, from the `Link` of the page before.")]
 
 
 @router.get(
@@ -51,10 +56,12 @@ async def results(
     request: Request, job_id: str, services: Wired, limit: Limit = None, cursor: Cursor = None
 ) -> Response:
     """Streamed: ten million frames are fine. With `Accept: application/x-ndjson`, one line for each frame."""
+    del limit, cursor
+    most, at = page_asked(request.query_params.multi_items())
     job = await find_job(services, job_id)
     if job.state is not JobState.COMPLETED or job.tally is None:
         raise DomainError(NOT_COMPLETED)
-    page = page_of(job.id, job.tally.frames, limit, cursor)
+    page = page_of(job.id, job.tally.frames, most, at)
     headers = {"Vary": "Accept", "Cache-Control": "no-store"}
     link = next_link(page, job.id, request.url.path, request.url.query)
     if link is not None:

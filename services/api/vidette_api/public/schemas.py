@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from vidette_api.http_errors import ERROR_HEADER
+from vidette_api.http_errors import ERROR_HEADER, STATUS
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.jobs import JobState
 from vidette_core.domain.pipelines import ModelRef
@@ -20,7 +20,9 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-Moment = Annotated[datetime, PlainSerializer(utc, return_type=str)]
+Moment = Annotated[
+    datetime, PlainSerializer(utc, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 PUBLIC_STATES = [state.value for state in JobState if state is not JobState.UPLOADING]
 PublicState = Annotated[JobState, WithJsonSchema({"type": "string", "enum": PUBLIC_STATES})]
 
@@ -116,7 +118,7 @@ class PipelineList(_Answer):
 
 
 _HEADERS = {
-    ERROR_HEADER: ("The error's code.", {"type": "string", "enum": [code.value for code in ErrorCode]}),
+    ERROR_HEADER: ("The error's code.", {"type": "string"}),
     "Retry-After": ("Seconds after which to try again.", {"type": "integer"}),
     "Location": ("Where the job's status is.", {"type": "string", "format": "uri-reference"}),
     "Link": ('The next page (RFC 8288, `rel="next"`); absent on the last.', {"type": "string"}),
@@ -142,6 +144,12 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     answers: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         headers = (ERROR_HEADER, "Retry-After") if status == 503 else (ERROR_HEADER,)
-        answer = declared(status, _MEANINGS[status], *headers)
-        answers[status] = {**answer[status], "model": ErrorAnswer}
+        answer = declared(status, _MEANINGS[status], *headers)[status]
+        answer["headers"][ERROR_HEADER]["schema"] = {"type": "string", "enum": _codes(status)}
+        answers[status] = {**answer, "model": ErrorAnswer}
     return answers
+
+
+def _codes(status: int) -> list[str]:
+    """What `Vidette-Error` may be beside a status."""
+    return [code.value for code, answered in STATUS.items() if answered == status]

@@ -85,9 +85,9 @@ async def submit(request: Request, services: Wired) -> Response:
     try:
         with slots.one():
             reception = await _admit(request, services, body)
-            request.state.job_id = reception.job_id
             with job_in_logs(reception.job_id):
                 job_id = await reception.run()
+            request.state.job_id = job_id
     except DomainError as error:
         problem = error.problem
         UPLOADS.labels(problem.code.value).inc()
