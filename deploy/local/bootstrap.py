@@ -1,7 +1,8 @@
 """From a fresh clone to a synced .venv, with nothing but Python: finds uv, or installs it into .runtime/uv.
 
-`bootstrap.py` installs what running needs, `bootstrap.py dev` also what tests and linters need. The Makefile calls it before every target; when nothing changed it takes well under a second. Standard library only, and
-syntax that an old Python can read, so that it can say what is wrong.
+`bootstrap.py` installs what running needs, `bootstrap.py dev` also what tests and linters need. The Makefile calls it before
+every target; when nothing changed it takes well under a second. Standard library only, and syntax that an old Python can read,
+so that it can say what is wrong.
 """
 
 import os

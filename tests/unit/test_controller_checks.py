@@ -18,9 +18,9 @@ from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, Pod
 
 JOB = UUID(int=1)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-POLICY = Policy(3, 4, timedelta(minutes=5), timedelta(hours=24))
+POLICY = Policy(3, 20, 4, timedelta(minutes=5), timedelta(hours=24))
 SEGMENT = RunningSegment(0, False, "pod-1", NOW + timedelta(seconds=20), ("pod-1",), None)
-RUNNING = RunningJob(JOB, 1, 0, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), (SEGMENT,))
+RUNNING = RunningJob(JOB, 1, 0, 0, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), (SEGMENT,))
 LAUNCHED = LaunchedJob("vidette-1-a1", "uid-1", JOB, 1, "spec", LaunchPhase.RUNNING, NOW, (Pod("pod-1"),))
 HEALTHY = Case(RUNNING, LAUNCHED, NOW, POLICY)
 
@@ -69,12 +69,14 @@ def test_attempts_that_end_by_their_own_fault_have_an_end() -> None:
 
 
 @pytest.mark.parametrize("exit_code", [75, 143])
-def test_an_attempt_whose_pods_only_missed_something_is_replaced_for_ever(exit_code: int) -> None:
+def test_an_attempt_whose_pods_only_missed_something_is_replaced_far_longer(exit_code: int) -> None:
     stalled = replace(RUNNING, stalled_attempts=POLICY.max_attempts, segments=(replace(SEGMENT, holder=None),))
     case = with_pods(replace(HEALTHY, job=stalled), Pod("pod-1", exit_code), phase=LaunchPhase.FAILED)
     action = decide(case)
     assert isinstance(action, NextAttempt)
     assert not action.blame
+    waited = replace(stalled, waited_attempts=POLICY.max_waited_attempts - 1)
+    assert failure(replace(case, job=waited)) is ErrorCode.INTERNAL
 
 
 def test_what_a_worker_reported_ends_the_job_whatever_the_launcher_says() -> None:

@@ -143,14 +143,19 @@ def as_environment(settings: BaseSettings) -> dict[str, str]:
 
 
 def exit_on_wrong_settings(error: ValidationError) -> NoReturn:
-    """End the process with one line for each wrong variable, and CONFIGURATION_ERROR. Values are not shown: some are secret."""
+    """End the process with CONFIGURATION_ERROR, after `name_wrong_settings`."""
+    name_wrong_settings(error)
+    sys.exit(CONFIGURATION_ERROR)
+
+
+def name_wrong_settings(error: ValidationError) -> None:
+    """One line on standard error for each wrong variable. Values are not shown: some are secret."""
     prefixes = {
         settings.__name__: settings.model_config.get("env_prefix", "") for settings in _all_settings(BaseSettings)
     }
     for wrong in error.errors(include_url=False, include_input=False, include_context=False):
         name = "_".join(str(part) for part in wrong["loc"])
         print(f"{prefixes.get(error.title, '')}{name}".upper() + f": {wrong['msg']}", file=sys.stderr)
-    sys.exit(CONFIGURATION_ERROR)
 
 
 def _all_settings(root: type[BaseSettings]) -> Iterator[type[BaseSettings]]:

@@ -1,4 +1,4 @@
-"""An exported detector in, a detector with the contract of `vidette_core.domain.pipelines.Detector` out: bytes of frames in, final boxes out.
+"""An exported detector in, a served one out: frames in, final boxes out, as `vidette_core.domain.pipelines.Detector` says.
 
 Everything between, normalisation, decoding and suppression, is standard ONNX operators, so that the server runs no code of
 ours and any backend that runs ONNX can serve it.

@@ -29,6 +29,7 @@ class Policy:
     """The controller's settings that decisions depend on."""
 
     max_attempts: int
+    max_waited_attempts: int
     max_stalled_claims: int
     stalled_lease: timedelta
     deadline: timedelta
@@ -166,9 +167,11 @@ def _next(case: Case, reason: str, *, blame: bool, expect_missing: bool = False)
 
 def _replace(case: Case, reason: str, *, blame: bool) -> Action:
     """The next attempt, unless this one counts and is the last of those that may fail without a result between them."""
-    if not blame or case.job.stalled_attempts + 1 < case.policy.max_attempts:
+    so_far = case.job.stalled_attempts if blame else case.job.waited_attempts
+    limit = case.policy.max_attempts if blame else case.policy.max_waited_attempts
+    if so_far + 1 < limit:
         return _next(case, reason, blame=blame)
-    message = f"{case.policy.max_attempts} attempts in a row ended without a result; last, {reason}."
+    message = f"{limit} attempts in a row ended without a result; last, {reason}. The workers' logs say why."
     return _fail(case, Problem(ErrorCode.INTERNAL, message))
 
 

@@ -50,6 +50,7 @@ class Controller:
         self._caps = Caps(settings.max_running, settings.max_running_per_tenant)
         self._policy = Policy(
             max_attempts=settings.max_attempts,
+            max_waited_attempts=settings.max_waited_attempts,
             max_stalled_claims=leases.max_stalled_claims,
             stalled_lease=timedelta(seconds=settings.stalled_lease_s),
             deadline=timedelta(seconds=settings.deadline_s),

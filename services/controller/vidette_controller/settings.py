@@ -23,6 +23,8 @@ class ControllerSettings(BaseSettings):
     """Between two rounds that nothing asked for. The longest that a lost wake-up delays a job."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     """Attempts in a row that may end by their own fault, without a chunk committed between them, before the job fails."""
+    max_waited_attempts: Annotated[int, Field(ge=1)] = 200
+    """Attempts in a row that may end because something else was away: at 35 minutes each, some days of outage."""
     stalled_lease_s: Seconds = 300.0
     """A segment whose lease ran out this long ago, with nobody claiming it, makes the controller replace the attempt."""
     deadline_s: Seconds = 24 * 3600.0

@@ -29,6 +29,8 @@ class RunningJob:
     attempt: int
     stalled_attempts: int
     """Attempts that ended by their own fault since a chunk was last committed."""
+    waited_attempts: int
+    """Attempts since then that ended for want of something else."""
     launch_name: str
     launch_uid: str | None
     started_at: datetime

@@ -28,6 +28,8 @@ class WorkerExit(IntEnum):
     """Exit codes of a worker, which the launcher's policy reads."""
 
     DONE = 0
+    FAILED = 1
+    """A defect, or the gateway refused this worker: it counts against the attempt."""
     BAD_INPUT = 42
     """The job cannot succeed; it was reported. No other pod should try."""
     TRY_AGAIN = 75

@@ -91,8 +91,11 @@ class PostgresSchedule:
         async with self._database.transaction() as session:
             # Segments before the job, as commits lock them: the other way round the two would deadlock.
             await _fence(session, job_id, forgive=not blame)
-            start = _start_attempt(job_id, JobState.RUNNING, attempt, launch)
-            result = await session.execute(start.values(stalled_attempts=col(JobRow.stalled_attempts) + int(blame)))
+            start = _start_attempt(job_id, JobState.RUNNING, attempt, launch).values(
+                stalled_attempts=col(JobRow.stalled_attempts) + int(blame),
+                waited_attempts=col(JobRow.waited_attempts) + int(not blame),
+            )
+            result = await session.execute(start)
             if not changed(result):
                 await session.rollback()
                 return False
@@ -206,6 +209,7 @@ def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
         id=job.id,
         attempt=job.attempt,
         stalled_attempts=job.stalled_attempts,
+        waited_attempts=job.waited_attempts,
         launch_name=job.launch_name,
         launch_uid=job.launch_uid,
         started_at=job.started_at,

@@ -64,6 +64,8 @@ class JobRow(SQLModel, table=True):
     attempt: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     stalled_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Attempts that ended by their own fault since a chunk was last committed."""
+    waited_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Attempts since then that ended for want of something else."""
     launch_name: str | None = Field(default=None, sa_type=Text)
     launch_uid: str | None = Field(default=None, sa_type=Text)
     spec_hash: str | None = Field(default=None, sa_type=Text)

@@ -194,8 +194,9 @@ def _terms(job: JobRow) -> Terms:
 async def _advance(session: AsyncSession, job_id: UUID, samples: int) -> None:
     """A commit: whatever attempts failed before it, the job is not stalled."""
     await _raise_progress(session, job_id, samples)
-    job = (col(JobRow.id) == job_id) & (col(JobRow.stalled_attempts) > 0)
-    await session.execute(update(JobRow).where(job).values(stalled_attempts=0))
+    since = (col(JobRow.stalled_attempts) > 0) | (col(JobRow.waited_attempts) > 0)
+    reset = update(JobRow).where(col(JobRow.id) == job_id, since).values(stalled_attempts=0, waited_attempts=0)
+    await session.execute(reset)
 
 
 async def _raise_progress(session: AsyncSession, job_id: UUID, samples: int) -> None:

@@ -53,6 +53,7 @@ def _jobs() -> None:
         sa.Column("chunk_frames", sa.Integer),
         sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
         sa.Column("stalled_attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("waited_attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("launch_name", sa.Text),
         sa.Column("launch_uid", sa.Text),
         sa.Column("spec_hash", sa.Text),
