@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,8 @@ def read_terminal(terminal: int) -> str:
         ({}, ["status", str(JOB)], ExitCode.UNAVAILABLE, "not as a Vidette service does"),
         ({}, ["results", str(JOB), "--json", "--ndjson"], ExitCode.REFUSED, "exclude each other"),
         ({}, ["submit", "/nowhere/at/all.mp4"], ExitCode.REFUSED, "does not exist"),
+        ({}, ["submit", "/"], ExitCode.REFUSED, "/ is a folder. Only a regular file can be sent"),
+        ({}, ["submit", os.devnull], ExitCode.REFUSED, f"{os.devnull} is a device or socket."),
         ({}, ["submit", os.devnull, "--stride", "0"], ExitCode.REFUSED, "Invalid value for '--stride'"),
     ],
 )
@@ -263,3 +266,15 @@ def test_help_lists_every_exit_code() -> None:
     done = vidette("http://127.0.0.1:9", "submit", "--help")
     told = " ".join(done.stdout.split())
     assert all(f"{code.value} {code.meaning}" in told for code in ExitCode)
+
+
+def test_help_names_no_value_for_flags() -> None:
+    told = vidette("http://127.0.0.1:9", "submit", "--help").stdout
+    assert "--wait" in told
+    assert "<bool>" not in told
+    assert "<bool>" not in vidette("http://127.0.0.1:9", "--help").stdout
+
+
+def test_the_version_is_printed_and_nothing_else() -> None:
+    done = vidette("http://127.0.0.1:9", "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.OK, f"vidette {version('vidette')}\n", "")

@@ -22,6 +22,7 @@ from tests.support.scripted_service import (
     scripted_service,
 )
 from vidette import Client, ClientCode, JobState, JobStatus, RetryPolicy, Timeouts, VidetteError
+from vidette.errors import is_loopback
 from vidette.retry import read_retry_after
 
 QUICK = RetryPolicy(attempts=3, first=0.01, longest=0.02, longest_asked=0.3)
@@ -215,3 +216,20 @@ def test_results_are_handed_on_while_the_answer_is_still_under_way() -> None:
             with served.result(10) as connection:
                 connection.sendall(body[len(body) // 2 + 10 :])
                 assert [row.frame_index for row in rows] == [1]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://127.1.2.3", True),
+        ("http://[::1]:8000/", True),
+        ("http://LOCALHOST.:8000", True),
+        ("http://vidette.localhost", True),
+        ("http://10.0.0.1", False),
+        ("http://127.0.0.1.example.org", False),
+        ("not an address", False),
+    ],
+)
+def test_addresses_of_this_machine_are_told_from_others(url: str, expected: bool) -> None:
+    assert is_loopback(url) is expected

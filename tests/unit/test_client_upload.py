@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(tmp_path:
     with Client("http://127.0.0.1:9") as client, pytest.raises(VidetteError) as caught:
         client.submit(tmp_path / "nowhere.mp4", "yolo_ocr")
     assert caught.value.code == ClientCode.BAD_FILE
-    assert "No such file" in caught.value.detail
+    assert caught.value.detail.endswith("nowhere.mp4 does not exist.")
 
 
 def test_an_upload_refused_for_want_of_room_is_not_repeated(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from vidette.commands import Command
 from vidette_local.settings import LocalSettings
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
@@ -33,7 +34,13 @@ def _settings() -> LocalSettings:
         raise typer.Exit(2) from None
 
 
-@app.command(epilog=_UP_CODES)
+def _say_where_nothing_is(settings: LocalSettings) -> None:
+    """Whoever asks in another folder than the stack was started in is told which one was looked at."""
+    if not settings.home.is_dir():
+        print(f"There is no state folder {settings.home}. Set VIDETTE_HOME to the one you mean.", file=sys.stderr)
+
+
+@app.command(cls=Command, epilog=_UP_CODES)
 def up() -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     settings = _settings()
@@ -43,10 +50,13 @@ def up() -> None:
     raise typer.Exit(run.up(settings))
 
 
-@app.command(epilog=_ASK_CODES)
-def ps() -> None:
+@app.command(cls=Command, epilog=_ASK_CODES)
+def ps(
+    _as_json: Annotated[bool, typer.Option("--json", help="Changes nothing: it is JSON anyway.")] = False,
+) -> None:
     """Print the running parts and workers as JSON: name, pid, state, address."""
     settings = _settings()
+    _say_where_nothing_is(settings)
     from vidette_local import control
     from vidette_local.home import Home
 
@@ -57,10 +67,11 @@ def ps() -> None:
         raise typer.Exit(1) from None
 
 
-@app.command(epilog=_ASK_CODES)
+@app.command(cls=Command, epilog=_ASK_CODES)
 def down() -> None:
     """Stop the running stack and wait until it is gone."""
     settings = _settings()
+    _say_where_nothing_is(settings)
     from vidette_local import control
     from vidette_local.home import Home
 
@@ -73,7 +84,8 @@ def down() -> None:
 
 
 @app.command(
-    epilog="Exit codes: those of `vidette submit`; 4 also when a part of the stack does not come up, 143 SIGTERM."
+    cls=Command,
+    epilog="Exit codes: those of `vidette submit`; 4 also when a part of the stack does not come up, 143 SIGTERM.",
 )
 def demo(
     frames: Annotated[

@@ -17,16 +17,15 @@ from rich.console import Console
 
 from vidette import Client, ClientCode, RetryPolicy, VidetteError
 from vidette.exits import ExitCode, reported, say_error
-from vidette_local import control, ports
+from vidette_local import control
 from vidette_local.demo_analysis import Demo, Stopped
 from vidette_local.home import Home, HomeInUse, HomeUnusable
 from vidette_local.parts.part import StartFailed
 from vidette_local.run import kill_children
 from vidette_local.settings import LocalSettings
-from vidette_local.stack import PortTaken, Stack
+from vidette_local.stack import PortTaken, Stack, first_free_port
 
 _TERMINATED: Final = 128 + signal.SIGTERM
-_PORTS_TRIED: Final = 100
 _STARTING_SECONDS: Final = 900.0
 _LEAVE_SECONDS: Final = 10.0
 
@@ -89,11 +88,11 @@ def _answering(url: str) -> str | None:
 
 
 def free_port(wanted: int) -> int:
-    """`wanted`, or the next one above it that is free."""
-    for port in range(wanted, min(wanted + _PORTS_TRIED, 65536)):
-        if ports.is_free(port):
-            return port
-    raise PortTaken(wanted)
+    """`wanted`, or the next one above it that is free. Raises `PortTaken`."""
+    port = first_free_port(wanted)
+    if port is None:
+        raise PortTaken(wanted)
+    return port
 
 
 async def _with_stack(settings: LocalSettings, demo: Demo) -> int:

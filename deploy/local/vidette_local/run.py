@@ -12,9 +12,9 @@ from enum import IntEnum
 from vidette_local import procfs
 from vidette_local.home import HomeInUse, HomeUnusable
 from vidette_local.parts.part import StartFailed
-from vidette_local.settings import LocalSettings, bypass_proxies
+from vidette_local.say import say_on_stderr
+from vidette_local.settings import LocalSettings
 from vidette_local.stack import WORKER, PortTaken, Stack
-from vidette_local.supervisor import say_on_stderr
 
 
 class UpExit(IntEnum):
@@ -89,7 +89,6 @@ def up(settings: LocalSettings, worker: tuple[str, ...] = WORKER) -> int:
 
     `worker` is the program that analyses videos.
     """
-    bypass_proxies()
     try:
         code = asyncio.run(_up(settings, worker))
     except (HomeInUse, HomeUnusable, PortTaken) as refusal:

@@ -17,22 +17,30 @@ from vidette_local.home import Home
 from vidette_local.jobs.cluster import Cluster, WorkerTemplate
 from vidette_local.jobs.server import application, serving
 from vidette_local.parts.triton import TritonPart
-from vidette_local.settings import LocalSettings, PartName, machine_environment
-from vidette_local.supervisor import PartStatus, Say, Supervisor, say_on_stderr
+from vidette_local.say import Say, say_on_stderr
+from vidette_local.settings import LocalSettings, PartName, bypass_proxies, machine_environment
+from vidette_local.supervisor import PartStatus, Supervisor
 from vidette_local.triton_runtime import sweep_shared_memory
 from vidette_local.triton_watch import TritonWatch
 
 WORKER = (sys.executable, "-m", "vidette_frame_worker")
 _WORKER_STOP_SECONDS = 4.0
+_PORTS_TRIED = 100
 
 
 class PortTaken(Exception):
     """Somebody else listens where clients should find the API."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(
-            f"port {port} on 127.0.0.1 is taken by another program. Choose another one: VIDETTE_HTTP_PORT={port + 10} make up"
-        )
+        free = first_free_port(port + 1)
+        choice = "with VIDETTE_HTTP_PORT" if free is None else f"one that is free now: VIDETTE_HTTP_PORT={free} make up"
+        super().__init__(f"port {port} on 127.0.0.1 is taken by another program. Choose another, {choice}")
+
+
+def first_free_port(lowest: int) -> int | None:
+    """`lowest`, or the next port above it that is free; None when a hundred are taken."""
+    candidates = range(lowest, min(lowest + _PORTS_TRIED, 65536))
+    return next((port for port in candidates if ports.is_free(port)), None)
 
 
 class Stack:
@@ -64,6 +72,8 @@ class Stack:
         return [*parts, *(self._cluster.status if self._cluster is not None else [])]
 
     async def __aenter__(self) -> Self:
+        # Here and not in the commands: whoever runs a stack probes its parts from this process, by gRPC too.
+        bypass_proxies()
         self._reserve()
         try:
             await self._start()
@@ -95,7 +105,7 @@ class Stack:
         home, machine = self.home, machine_environment()
         secrets = credentials.load_or_make(home.path / "secrets.json")
         picked = ports.load_or_pick(home.path / "ports.json", PORT_NAMES)
-        ledger = leftovers.Ledger(home.processes)
+        ledger = leftovers.Ledger(home.processes, self._say)
         template = WorkerTemplate(
             argv=self._worker,
             environment=environment.worker_environment(machine, home.stack_id),
@@ -123,7 +133,7 @@ class Stack:
         self._running.callback(task.cancel)
 
     async def stop(self) -> None:
-        """Stop everything in reverse order; at most some 20 s. Nothing happens when nothing runs."""
+        """Stop everything in reverse order; at most half a minute. Nothing happens when nothing runs."""
         supervisor, cluster = self._supervisor, self._cluster
         try:
             if supervisor is not None and cluster is not None:

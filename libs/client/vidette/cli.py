@@ -10,6 +10,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
@@ -19,11 +20,13 @@ from rich.console import Console
 
 from vidette import plugins
 from vidette.client import Client
+from vidette.commands import Command, Group
 from vidette.display import job_bar, results_table, status_table, upload_bar
 from vidette.errors import VidetteError
 from vidette.exits import ExitCode, reported, say_error
 from vidette.models import FrameRow, JobState, JobStatus
 from vidette.settings import ClientSettings
+from vidette.upload import size_of
 
 TABLE_ROWS: Final = 100
 """Rows of a table when no limit is given: a table is laid out as a whole, and nobody reads a longer one."""
@@ -32,6 +35,7 @@ _ERRORS: Final = Console(stderr=True)
 _EPILOG: Final = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."
 
 app = typer.Typer(
+    cls=Group,
     name="vidette",
     help="Detect objects and read text in videos, with a Vidette service.",
     epilog=_EPILOG,
@@ -48,11 +52,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothin
 JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", help="What `vidette submit` printed.")]
 
 
-@app.command(epilog=_EPILOG)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _print(f"vidette {version('vidette')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before any command."""
+
+
+@app.command(cls=Command, epilog=_EPILOG)
 def submit(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="An MP4, MOV or AVI video.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An MP4, MOV or AVI video.")],
     pipeline: Annotated[str, typer.Option(help="What is looked for.")] = "yolo_ocr",
     stride: Annotated[int, typer.Option(min=1, help="Analyse every N-th frame.", metavar="N")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Analyse at most N frames.", metavar="N")] = None,
@@ -62,7 +79,7 @@ def submit(
 ) -> None:
     """Upload a video and print its job's id."""
     with reported(_ERRORS), _client(url) as client:
-        with upload_bar(_ERRORS, file.name, file.stat().st_size) as on_progress:
+        with upload_bar(_ERRORS, file.name, size_of(file)) as on_progress:
             job_id = client.submit(file, pipeline, stride, max_frames, on_progress)
         if not (wait and as_json):
             _print(json.dumps({"job_id": str(job_id)}) if as_json else str(job_id))
@@ -79,7 +96,7 @@ def submit(
         _end(final)
 
 
-@app.command(epilog=_EPILOG)
+@app.command(cls=Command, epilog=_EPILOG)
 def status(job_id: JobArgument, as_json: JsonOption = False, url: UrlOption = None) -> None:
     """Show where a job stands.
 
@@ -93,7 +110,7 @@ def status(job_id: JobArgument, as_json: JsonOption = False, url: UrlOption = No
             Console().print(status_table(found))
 
 
-@app.command(epilog=_EPILOG)
+@app.command(cls=Command, epilog=_EPILOG)
 def results(
     job_id: JobArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, as the service has it.")] = False,
@@ -180,7 +197,7 @@ def _end(final: JobStatus) -> None:
 def _needs_plugins(arguments: Sequence[str]) -> bool:
     """Other packages are slow to import; the commands above do without them."""
     own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    return not arguments or arguments[0] not in own
+    return not arguments or arguments[0] not in {*own, "--version"}
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from vidette.errors import ClientCode, VidetteError, bad_address, from_response, from_transport, is_loopback
 from vidette.models import FrameRow, JobStatus, ResultFacts
 from vidette.retry import RetryPolicy, is_transient, read_retry_after
-from vidette.upload import Listener, OutgoingFile, Progress
+from vidette.upload import Listener, OutgoingFile, Progress, sent_name
 
 NDJSON: Final = "application/x-ndjson"
 MAX_LINE: Final = 64 * 1024 * 1024
@@ -210,7 +210,7 @@ class _Submitted(BaseModel):
 
 def _file_first(path: Path, file: OutgoingFile, fields: dict[str, str]) -> list[tuple[str, Any]]:
     """The form in the order in which curl sends it; a part without a file name is a plain field."""
-    return [("file", (path.name, file)), *((name, (None, value)) for name, value in fields.items())]
+    return [("file", (sent_name(path), file)), *((name, (None, value)) for name, value in fields.items())]
 
 
 def _read(model: type[Model], response: httpx.Response) -> Model:

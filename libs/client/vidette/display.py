@@ -33,6 +33,7 @@ COLOURS: Final = {
     JobState.COMPLETED: "green",
     JobState.FAILED: "red",
 }
+_UNSHOWN: Final = frozenset({"Cc", "Cf", "Cs"})
 _LABEL_COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
 
 
@@ -149,8 +150,11 @@ def clock(milliseconds: float | None) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without control characters: what a video or a server says must not steer the terminal."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in {"Cc", "Cf"} else sign for sign in text)
+    """The text without control characters: what a video or a server says must not steer the terminal.
+
+    Nor does it hold surrogates, which stand for bytes of a file name that are no UTF-8: no stream takes them.
+    """
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in _UNSHOWN else sign for sign in text)
 
 
 def _colour(class_id: int) -> str:

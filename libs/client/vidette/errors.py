@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import httpx
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ClientCode(StrEnum):
@@ -43,7 +41,12 @@ class VidetteError(Exception):
 
 
 def is_loopback(base_url: str) -> bool:
-    return urlsplit(base_url).hostname in _LOOPBACK
+    """Whether only this machine can reach the address. Raises `ValueError` for what cannot be read as an address."""
+    host = (urlsplit(base_url).hostname or "").removesuffix(".")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def from_transport(error: httpx.RequestError, base_url: str) -> VidetteError:

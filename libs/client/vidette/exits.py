@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -11,7 +12,9 @@ from enum import IntEnum
 import typer
 from rich.console import Console
 
+from vidette.display import plain
 from vidette.errors import ClientCode, VidetteError
+from vidette.settings import ClientSettings
 
 
 class ExitCode(IntEnum):
@@ -22,6 +25,7 @@ class ExitCode(IntEnum):
     REFUSED = 2
     NOT_FOUND = 3
     UNAVAILABLE = 4
+    UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130
 
     @property
@@ -35,6 +39,7 @@ _MEANINGS = {
     ExitCode.REFUSED: "wrong usage, or the input was refused",
     ExitCode.NOT_FOUND: "no such job, or it is not completed",
     ExitCode.UNAVAILABLE: "the service is unavailable",
+    ExitCode.UNFORESEEN: "an error in the command itself",
     ExitCode.INTERRUPTED: "interrupted",
 }
 
@@ -52,10 +57,15 @@ def exit_code(error: VidetteError) -> ExitCode:
 
 @contextmanager
 def reported(errors: Console) -> Iterator[None]:
-    """Runs a command's body: every foreseen end is one line on `errors` and an exit code, never a stack."""
+    """Runs a command's body: every end is one line on `errors` and an exit code.
+
+    A stack is shown of an error that nobody foresaw only, and only with VIDETTE_DEBUG set.
+    """
     try:
         yield
         sys.stdout.flush()
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise  # ends that are told already, or that Typer tells
     except VidetteError as error:
         say_error(errors, error.detail, error.retry_after)
         raise typer.Exit(exit_code(error)) from error
@@ -66,6 +76,16 @@ def reported(errors: Console) -> Iterator[None]:
         # The reader has all it wanted (`| head`). What Python still holds for it goes nowhere, without a complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(ExitCode.OK) from error
+    except Exception as error:
+        _say_unforeseen(errors, error)
+        raise typer.Exit(ExitCode.UNFORESEEN) from error
+
+
+def _say_unforeseen(errors: Console, error: Exception) -> None:
+    if ClientSettings().debug:
+        traceback.print_exception(error)
+    told = f"{type(error).__name__}: {plain(' '.join(str(error).split()))}".removesuffix(": ")
+    say_error(errors, f"This should not have happened: {told} (VIDETTE_DEBUG=1 shows where)")
 
 
 def say_error(errors: Console, sentence: str, retry_after: float | None = None) -> None:

@@ -8,14 +8,47 @@ after a look at the socket: once something has come back, the rest is not sent a
 from __future__ import annotations
 
 import io
+import re
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpcore
 
+from vidette.errors import ClientCode, VidetteError
+
 Progress = Callable[[int, int], None]
 """Called with the bytes sent and the bytes in all."""
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a regular file. Raises `VidetteError` for everything else: a pipe would be waited for, and has no size."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise VidetteError(None, ClientCode.BAD_FILE, f"{path} does not exist.") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise VidetteError(None, ClientCode.BAD_FILE, f"{path} cannot be read: {why}.") from error
+    if stat.S_ISREG(facts.st_mode):
+        return facts.st_size
+    kind = (
+        "a folder"
+        if stat.S_ISDIR(facts.st_mode)
+        else "a pipe"
+        if stat.S_ISFIFO(facts.st_mode)
+        else "a device or socket"
+    )
+    raise VidetteError(
+        None, ClientCode.BAD_FILE, f"{path} is {kind}. Only a regular file can be sent: save the video in one."
+    )
+
+
+def sent_name(path: Path) -> str:
+    """The file's name as Unicode text: what is no UTF-8 in it is replaced, since a request can only carry text."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", path.name)
 
 
 class Listener:
@@ -46,10 +79,11 @@ class OutgoingFile(io.FileIO):
     """
 
     def __init__(self, path: Path, listener: Listener, on_progress: Progress | None) -> None:
+        size = size_of(path)
         super().__init__(path, "rb")
         self._listener = listener
         self._on_progress = on_progress
-        self._total = path.stat().st_size
+        self._total = size
         self._sent = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
