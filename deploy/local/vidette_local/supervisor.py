@@ -68,6 +68,10 @@ class KeptPart:
         pid = self.child.pid if self.child is not None and not self.child.ended else None
         return PartStatus(self.part.name, pid, self.state.value, self.part.address)
 
+    def _told(self, error: Exception) -> str:
+        """The error as it stands behind the part's name."""
+        return str(error).removeprefix(f"{self.part.name} ")
+
     async def start_first(self) -> None:
         """The start at which somebody waits: a few attempts, then `StartFailed`."""
         pause: float | None = None
@@ -79,7 +83,7 @@ class KeptPart:
                 if attempt == FIRST_START_ATTEMPTS:
                     raise
                 pause = next_backoff(pause, 0)
-                self._say(self.part.name, f"{error}\n{'':9}trying again in {pause:g} s")
+                self._say(self.part.name, f"{self._told(error)}\n{'':9}trying again in {pause:g} s")
                 await asyncio.sleep(pause)
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.part.name}")
 
@@ -121,7 +125,7 @@ class KeptPart:
                 self.state = PartState.RESTARTING
             except StartFailed as error:
                 self.state = PartState.RESTARTING
-                self._say(self.part.name, str(error))
+                self._say(self.part.name, self._told(error))
             except Exception as error:  # of whatever kind: without its keeper the part would never come back
                 self.state = PartState.FAILED
                 self._say(self.part.name, f"could not be kept running ({_in_words(error)}); trying again")
