@@ -78,7 +78,7 @@ def test_a_paused_worker_is_replaced_and_refused_when_it_wakes(
         until(client, job_id, lambda status: (status.progress or 0) > paused_at + 0.1)
         os.kill(zombie["pid"], signal.SIGCONT)
         pod = zombie["name"].removeprefix("worker-")
-        wait_until(lambda: "fenced out" in log_of(stack, pod), 30, "the zombie learns that it was fenced out")
+        wait_until(lambda: "another worker has taken over" in log_of(stack, pod), 30, "the zombie learns of its heir")
         assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
         assert heir.wait(timeout=30) == 0
 
