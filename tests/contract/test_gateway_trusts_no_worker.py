@@ -68,6 +68,7 @@ async def gateway(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway
             tokens=tokens,
             submissions=db.submissions,
             reader=db.reader,
+            cancelling=db.cancelling,
             segments=db.segments,
             uploads=UploadSettings(),
             analysis=AnalysisSettings(),

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import update
 from sqlmodel import col
 
+from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schedule import PostgresSchedule
@@ -23,7 +24,17 @@ from vidette_core.domain.jobs import Tally
 from vidette_core.domain.pipelines import Pipeline
 from vidette_core.domain.planning import plan
 from vidette_core.domain.sampling import Sampling
-from vidette_core.ports.jobs import Caps, Claimed, JobReader, Launch, Schedule, Segments, Submission, Submissions
+from vidette_core.ports.jobs import (
+    Cancelling,
+    Caps,
+    Claimed,
+    JobReader,
+    Launch,
+    Schedule,
+    Segments,
+    Submission,
+    Submissions,
+)
 from vidette_core.settings import DatabaseSettings
 
 PIPELINE = Pipeline(id="nothing", description="No model at all.", detector=None, text=None)
@@ -40,6 +51,7 @@ class Adapters:
     reader: JobReader
     segments: Segments
     schedule: Schedule
+    cancelling: Cancelling
 
     async def submit(
         self,
@@ -93,6 +105,7 @@ async def adapters(url: str, *, lease_s: float = 30.0, max_stalled_claims: int =
             PostgresReader(database),
             PostgresSegments(database, lease_s=lease_s, max_stalled_claims=max_stalled_claims),
             PostgresSchedule(database),
+            PostgresCancelling(database),
         )
     finally:
         await database.close()

@@ -28,6 +28,7 @@ from vidette_api.public.app import public_app
 from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
 from vidette_api.wiring import Services
 from vidette_core.adapters.nats import NatsWakeup
+from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schema import JobRow
@@ -173,6 +174,7 @@ async def public_api(
         tokens=Tokens(TokenSettings(secret=SecretStr("t" * 32))),
         submissions=PostgresSubmissions(database),
         reader=PostgresReader(database),
+        cancelling=PostgresCancelling(database),
         segments=PostgresSegments(database, lease_s=30, max_stalled_claims=12),
         uploads=uploads or UploadSettings(),
         analysis=AnalysisSettings(),

@@ -20,7 +20,7 @@ JOB = UUID(int=1)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POLICY = Policy(3, 20, 4, timedelta(minutes=5), timedelta(hours=24))
 SEGMENT = RunningSegment(0, False, "pod-1", NOW + timedelta(seconds=20), ("pod-1",), None)
-RUNNING = RunningJob(JOB, 1, 0, 0, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), (SEGMENT,))
+RUNNING = RunningJob(JOB, 1, 0, 0, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), False, (SEGMENT,))
 LAUNCHED = LaunchedJob("vidette-1-a1", "uid-1", JOB, 1, "spec", LaunchPhase.RUNNING, NOW, (Pod("pod-1"),))
 HEALTHY = Case(RUNNING, LAUNCHED, NOW, POLICY)
 
@@ -41,6 +41,13 @@ def failure(case: Case) -> ErrorCode:
 
 def test_a_healthy_job_is_left_alone() -> None:
     assert decide(HEALTHY) is None
+
+
+def test_a_cancelled_job_ends_whatever_else_is_true_of_it_and_also_without_a_launcher() -> None:
+    cancelled = replace(RUNNING, cancelled=True, segments=(replace(SEGMENT, done=True),))
+    assert failure(replace(HEALTHY, job=cancelled)) is ErrorCode.CANCELLED
+    (action,) = plan(Snapshot(NOW, (cancelled,)), None, POLICY)
+    assert isinstance(action, FailJob)
 
 
 def test_a_job_without_a_launched_job_gets_one() -> None:

@@ -13,14 +13,11 @@ from pydantic import ValidationError
 from vidette_api.catalog import CatalogUnusable
 from vidette_api.gateway.app import gateway_app
 from vidette_api.public.app import public_app
-from vidette_api.settings import ListenSettings
+from vidette_api.settings import LAST_WORDS_S, ListenSettings
 from vidette_api.wiring import services_from_environment
 from vidette_core.serving import server
 from vidette_core.settings import LogSettings, exit_on_wrong_settings
 from vidette_core.telemetry.logs import configure_logs
-
-LAST_WORDS_S = 8
-"""How long uploads that were cancelled then may take to abort themselves and say so in their rows and to their clients."""
 
 
 async def main() -> None:

@@ -11,6 +11,8 @@ from vidette_core.domain.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES, MAX_CH
 from vidette_core.settings import Port, Seconds
 
 MIB = 2**20
+LAST_WORDS_S = 8
+"""How long uploads that were cancelled may take to abort themselves and say so in their rows and to their clients."""
 
 
 class ListenSettings(BaseSettings):

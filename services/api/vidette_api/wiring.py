@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from vidette_api.catalog import read_catalog
 from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
 from vidette_core.adapters.nats import NatsWakeup
+from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.segments import PostgresSegments
@@ -19,7 +20,7 @@ from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.pipelines import Catalog
 from vidette_core.ports.blobs import BlobStore
-from vidette_core.ports.jobs import JobReader, Segments, Submissions
+from vidette_core.ports.jobs import Cancelling, JobReader, Segments, Submissions
 from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import (
     CatalogSettings,
@@ -43,6 +44,7 @@ class Services:
     tokens: Tokens
     submissions: Submissions
     reader: JobReader
+    cancelling: Cancelling
     segments: Segments
     uploads: UploadSettings
     analysis: AnalysisSettings
@@ -74,6 +76,7 @@ async def services_from_environment() -> AsyncIterator[Services]:
             tokens=Tokens(TokenSettings()),
             submissions=PostgresSubmissions(database),
             reader=PostgresReader(database),
+            cancelling=PostgresCancelling(database),
             segments=PostgresSegments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
             uploads=UploadSettings(),
             analysis=AnalysisSettings(),

@@ -1,6 +1,6 @@
 """One running job and its launched job in; at most one action out. An ordered list of named pure checks.
 
-The first check that has an opinion decides. The order is the policy: what a worker reported and what is already committed
+The first check that has an opinion decides. The order is the policy: what the client wants, what a worker reported and what is already committed
 comes before what the launcher says, because PostgreSQL is the truth and the launcher only explains.
 """
 
@@ -46,6 +46,16 @@ class Case:
 
 
 Check = Callable[[Case], Action | None]
+
+
+CANCELLED = Problem(
+    ErrorCode.CANCELLED, "The job was cancelled, as its client asked. Submit the video again to have it analysed."
+)
+
+
+def cancelled(case: Case) -> Action | None:
+    """The client does not want it any more; its workers are fenced already."""
+    return _fail(case, CANCELLED) if case.job.cancelled else None
 
 
 def reported_problem(case: Case) -> Action | None:
@@ -137,7 +147,7 @@ def stalled_lease(case: Case) -> Action | None:
     return None
 
 
-ROW_CHECKS: tuple[Check, ...] = (reported_problem, all_done)
+ROW_CHECKS: tuple[Check, ...] = (cancelled, reported_problem, all_done)
 """What the rows alone can decide."""
 
 CHECKS: tuple[Check, ...] = (

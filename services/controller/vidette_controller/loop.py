@@ -11,7 +11,7 @@ import structlog
 
 from vidette_controller.actions import DeleteJob
 from vidette_controller.apply import Applier
-from vidette_controller.checks import Policy
+from vidette_controller.checks import CANCELLED, Policy
 from vidette_controller.launch import Template, launch_of
 from vidette_controller.plan import plan
 from vidette_controller.settings import ControllerSettings
@@ -20,7 +20,8 @@ from vidette_core.ports.jobs import Caps, Schedule
 from vidette_core.ports.launcher import LaunchedJob, Launcher
 from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import LeaseSettings
-from vidette_core.telemetry.metrics import JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
+from vidette_core.telemetry.logs import job_in_logs
+from vidette_core.telemetry.metrics import JOBS_ENDED, JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
 
 MIN_PAUSE_S = 0.1
 """Between two rounds: many wake-ups at once become one round."""
@@ -79,6 +80,7 @@ class Controller:
         with TICK_SECONDS.time():
             # Launched jobs before rows; `plan` says why. And before claims: what cannot be launched waits as `pending`.
             launched = await self._list()
+            await self._end_cancelled()
             claimed = [] if launched is None else await self._claim()
             snapshot = await self._schedule.snapshot()
             JOBS_RUNNING.set(len(snapshot.jobs))
@@ -98,6 +100,13 @@ class Controller:
         return await self._schedule.claim(
             self._caps, lambda job_id, attempt: launch_of(self._template, job_id, attempt)
         )
+
+    async def _end_cancelled(self) -> None:
+        """Jobs that nobody has claimed; those that run are ended by the plan."""
+        for job_id in await self._schedule.end_cancelled(CANCELLED):
+            JOBS_ENDED.labels(CANCELLED.code.value).inc()
+            with job_in_logs(job_id):
+                _log.info("the job was cancelled before it ran")
 
     async def _listen(self, signals: AsyncIterator[None]) -> None:
         async for _ in signals:

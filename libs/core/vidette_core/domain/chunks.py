@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from vidette_core.domain.jobs import Fence, Tally
+from vidette_core.domain.jobs import Fence, Tally, TextCounts
 from vidette_core.domain.results import MAX_ROW_BYTES
 
 MAX_CHUNK_FRAMES = 256
@@ -29,6 +29,7 @@ class ChunkClaim:
     tally: Tally
     bytes: int
     sha256: str
+    text: TextCounts = TextCounts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class ErrorCode(StrEnum):
     """No job with that id, or nothing under that path."""
     NOT_COMPLETED = "not_completed"
     """The job has no results, because it is not completed."""
+    JOB_OVER = "job_over"
+    """The job has ended, so it cannot be cancelled any more."""
     METHOD_NOT_ALLOWED = "method_not_allowed"
     """The path is there, but not for this method."""
 
@@ -64,6 +66,8 @@ class ErrorCode(StrEnum):
     """The job ran longer than the installation allows."""
     NO_PROGRESS = "no_progress"
     """Workers claimed the job again and again and committed nothing."""
+    CANCELLED = "cancelled"
+    """Its client asked for that."""
     INTERNAL = "internal"
     """A defect of Vidette. The job's log lines, found by its id, say more."""
 

@@ -78,6 +78,18 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class TextCounts:
+    """How the lines of text came to be known: `read` by the recognition model, or `reused` from an earlier frame of the chunk
+    in which the same pixels stood."""
+
+    read: int = 0
+    reused: int = 0
+
+    def __add__(self, other: TextCounts) -> TextCounts:
+        return TextCounts(self.read + other.read, self.reused + other.reused)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A submitted job, as clients may see it."""
 
@@ -92,6 +104,7 @@ class Job:
     problem: Problem | None
     warnings: tuple[JobWarning, ...]
     tally: Tally | None
+    text: TextCounts | None
     created_at: datetime
     updated_at: datetime
 

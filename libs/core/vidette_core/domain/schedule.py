@@ -34,6 +34,8 @@ class RunningJob:
     launch_name: str
     launch_uid: str | None
     started_at: datetime
+    cancelled: bool
+    """Its client asked for its end."""
     segments: tuple[RunningSegment, ...]
 
 

@@ -102,6 +102,9 @@ class ChunkMessage(_Message):
     ok: Samples
     decode_error: Samples
     model_error: Samples
+    lines_read: Samples = 0
+    lines_reused: Samples = 0
+    """Lines of text in the chunk that the recognition model read, and that were known from an earlier frame of it."""
     bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

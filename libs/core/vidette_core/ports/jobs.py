@@ -67,6 +67,14 @@ class JobReader(Protocol):
         """The committed chunks that hold samples from `first_sample` on, in order, in constant memory."""
 
 
+class Cancelling(Protocol):
+    async def request(self, job_id: UUID) -> None:
+        """Write down that the job shall end, and fence its workers at once; the controller ends it.
+
+        Again is fine, also once the job was cancelled. Raises `NotFound`, and `Conflict` when it ended otherwise.
+        """
+
+
 class Fenced(Conflict):
     """The fence is not in force: another worker has taken over, or the job is over."""
 
@@ -161,6 +169,9 @@ class Schedule(Protocol):
     async def claim(self, caps: Caps, launch: Callable[[UUID, int], Launch]) -> list[UUID]:
         """`pending` → `running`, as many as the caps allow, in fair order, counted and claimed in one transaction."""
 
+    async def end_cancelled(self, problem: Problem) -> list[UUID]:
+        """`pending` → `failed` for every job that shall be cancelled and was never claimed."""
+
     async def snapshot(self) -> Snapshot:
         """All running jobs with their segments, and the database's time."""
 
@@ -185,7 +196,8 @@ class Schedule(Protocol):
     async def finish(self, job_id: UUID, judge: Callable[[Tally | Imbalance], Problem | None]) -> str | None:
         """`running` → `completed`, or `failed` by the judge's problem; the ledger is read under a lock on the row.
 
-        Returns the outcome (`completed` or the problem's code), or None when the job is not running any more.
+        Returns the outcome (`completed` or the problem's code), or None when the job is not running any more or shall be
+        cancelled.
         """
 
 

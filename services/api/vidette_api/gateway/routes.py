@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from vidette_api.wiring import Services, Wired
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import ErrorCode, Problem
-from vidette_core.domain.jobs import Fence, JobWarning, Tally
+from vidette_core.domain.jobs import Fence, JobWarning, Tally, TextCounts
 from vidette_core.domain.planning import plan
 from vidette_core.domain.worker_api import (
     ChunkMessage,
@@ -124,7 +124,8 @@ async def report(request: ReportRequest, services: Wired, fence: Held) -> None:
 
 def _chunk_claim(message: ChunkMessage) -> ChunkClaim:
     tally = Tally(message.ok, message.decode_error, message.model_error)
-    return ChunkClaim(message.first_sample, tally, message.bytes, message.sha256)
+    text = TextCounts(message.lines_read, message.lines_reused)
+    return ChunkClaim(message.first_sample, tally, message.bytes, message.sha256, text)
 
 
 async def _key(services: Services, fence: Fence, message: ChunkMessage) -> str:

@@ -20,7 +20,7 @@ from vidette_api.public.result_stream import ResultStream, Rows, page_rows
 from vidette_api.public.schemas import JobResults, Summary, declared, errors
 from vidette_api.wiring import Services, Wired
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
-from vidette_core.domain.jobs import Job, JobState, Tally
+from vidette_core.domain.jobs import Job, JobState, Tally, TextCounts
 from vidette_core.domain.pipelines import Pipeline
 from vidette_core.telemetry.logs import job_in_logs
 
@@ -91,14 +91,21 @@ def _frame(job: Job, pipeline: Pipeline) -> tuple[bytes, bytes]:
         created_at=job.created_at,
         updated_at=job.updated_at,
         models=pipeline.models,
-        summary=_summary(job.tally or Tally()),
+        summary=_summary(job.tally or Tally(), job.text or TextCounts()),
     )
     before, bracket, after = whole.model_dump_json().encode().partition(b'"results":[')
     return before + bracket, after
 
 
-def _summary(tally: Tally) -> Summary:
-    return Summary(frames=tally.frames, ok=tally.ok, decode_error=tally.decode_error, model_error=tally.model_error)
+def _summary(tally: Tally, text: TextCounts) -> Summary:
+    return Summary(
+        frames=tally.frames,
+        ok=tally.ok,
+        decode_error=tally.decode_error,
+        model_error=tally.model_error,
+        lines_read=text.read,
+        lines_reused=text.reused,
+    )
 
 
 async def _json(first: Rows, rows: AsyncGenerator[Rows], before: bytes, after: bytes) -> AsyncGenerator[bytes]:

@@ -72,12 +72,17 @@ class JobStatus(_Answer):
 
 
 class Summary(_Answer):
-    """How the frames of the whole job ended, whatever page this is."""
+    """How the frames of the whole job ended, whatever page this is.
+
+    `lines_read` lines of text were read by the model; `lines_reused` were known from a frame before, their pixels unchanged.
+    """
 
     frames: int
     ok: int
     decode_error: int
     model_error: int
+    lines_read: int
+    lines_reused: int
 
 
 class JobResults(_Answer):
@@ -117,6 +122,8 @@ class PipelineList(_Answer):
     pipelines: tuple[PipelineAnswer, ...]
 
 
+_FOR_WORKERS = {ErrorCode.UNAUTHORIZED, ErrorCode.FENCED, ErrorCode.CONFLICT}
+"""Codes that only the gateway answers with."""
 _HEADERS = {
     ERROR_HEADER: ("The error's code.", {"type": "string"}),
     "Retry-After": ("Seconds after which to try again.", {"type": "integer"}),
@@ -127,6 +134,7 @@ _MEANINGS = {
     400: "The request is wrong; `detail` says how, and what is allowed.",
     404: "There is no such job, or it has no results (yet).",
     408: "The upload took too long.",
+    409: "The job has ended already.",
     413: "The video is larger than this installation takes.",
     500: "A defect of Vidette.",
     503: "Something is away or at its limit. Nothing was lost; try again.",
@@ -152,4 +160,4 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _codes(status: int) -> list[str]:
     """What `Vidette-Error` may be beside a status."""
-    return [code.value for code, answered in STATUS.items() if answered == status]
+    return [code.value for code, answered in STATUS.items() if answered == status and code not in _FOR_WORKERS]

@@ -11,7 +11,7 @@ from sqlmodel import col
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, PipelineRow, problem_of
 from vidette_core.domain.chunks import Chunk
-from vidette_core.domain.jobs import Job, JobState, JobWarning, Tally
+from vidette_core.domain.jobs import Job, JobState, JobWarning, Tally, TextCounts
 from vidette_core.domain.pipelines import Pipeline
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import NotFound
@@ -85,6 +85,7 @@ def _job(row: JobRow, pipeline_id: str) -> Job:
         problem=problem_of(row),
         warnings=tuple(JobWarning(**warning) for warning in row.warnings),
         tally=tally_from_row(row),
+        text=None if row.lines_read is None else TextCounts(row.lines_read, row.lines_reused or 0),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

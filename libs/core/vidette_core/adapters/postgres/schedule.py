@@ -16,7 +16,7 @@ from sqlmodel import col
 from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow, problem_of
 from vidette_core.domain.errors import Problem
-from vidette_core.domain.jobs import JobState, SegmentState, Tally
+from vidette_core.domain.jobs import JobState, SegmentState, Tally, TextCounts
 from vidette_core.domain.ledger import Entry, Imbalance, SegmentRecord, reconcile
 from vidette_core.domain.schedule import RunningJob, RunningSegment, Snapshot
 from vidette_core.ports.jobs import Caps, Launch
@@ -33,7 +33,7 @@ _FAIR_ORDER = text(
                coalesce(r.n, 0) + row_number() OVER (
                    PARTITION BY j.tenant ORDER BY j.priority DESC, j.created_at, j.id) AS turn
         FROM jobs j LEFT JOIN running r USING (tenant)
-        WHERE j.state = 'pending'
+        WHERE j.state = 'pending' AND j.cancel_requested_at IS NULL
     ), picked AS (
         SELECT id, turn FROM queued
         WHERE turn <= :per_tenant
@@ -64,6 +64,13 @@ class PostgresSchedule:
                 # Here and not at the first claim of a worker, so that fencing an attempt always meets a segment.
                 await session.execute(_first_segment(job_id))
         return picked
+
+    async def end_cancelled(self, problem: Problem) -> list[UUID]:
+        """`pending` → `failed` for every job that shall be cancelled and was never claimed."""
+        condition = (col(JobRow.state) == JobState.PENDING) & col(JobRow.cancel_requested_at).is_not(None)
+        statement = update(JobRow).where(condition).values(**_failed(problem), updated_at=func.now())
+        async with self._database.transaction() as session:
+            return list((await session.execute(statement.returning(col(JobRow.id)))).scalars())
 
     async def snapshot(self) -> Snapshot:
         """All running jobs with their segments, and the database's time."""
@@ -122,19 +129,17 @@ class PostgresSchedule:
 
     async def fail(self, job_id: UUID, attempt: int, problem: Problem) -> bool:
         """`running` → `failed`. A commit under way may still land; readers are shown nothing of a failed job."""
-        statement = _running(job_id, attempt).values(
-            state=JobState.FAILED, error_code=problem.code, error_message=problem.message, finished_at=func.now()
-        )
-        return await self._change(statement)
+        return await self._change(_running(job_id, attempt).values(**_failed(problem)))
 
     async def finish(self, job_id: UUID, judge: Callable[[Tally | Imbalance], Problem | None]) -> str | None:
         """`running` → `completed`, or `failed` by the judge's problem; the ledger is read under a lock on the row.
 
-        Returns the outcome (`completed` or the problem's code), or None when the job is not running any more.
+        Returns the outcome (`completed` or the problem's code), or None when the job is not running any more or shall be
+        cancelled.
         """
         async with self._database.transaction() as session:
             job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
-            if job is None or job.state is not JobState.RUNNING:
+            if job is None or job.state is not JobState.RUNNING or job.cancel_requested_at:
                 return None
             balance = await _balance(session, job_id)
             problem = judge(balance)
@@ -149,6 +154,8 @@ class PostgresSchedule:
                 values["frames_ok"] = balance.ok
                 values["frames_decode_error"] = balance.decode_error
                 values["frames_model_error"] = balance.model_error
+                text_counts = await _text_counts(session, job_id)
+                values["lines_read"], values["lines_reused"] = text_counts.read, text_counts.reused
             await session.execute(_running(job_id, job.attempt).values(**values))
         return problem.code.value if problem else JobState.COMPLETED.value
 
@@ -160,6 +167,15 @@ class PostgresSchedule:
 def _running(job_id: UUID, attempt: int) -> Update:
     job = (col(JobRow.id) == job_id) & (col(JobRow.state) == JobState.RUNNING) & (col(JobRow.attempt) == attempt)
     return update(JobRow).where(job).values(updated_at=func.now())
+
+
+def _failed(problem: Problem) -> dict[str, object]:
+    return {
+        "state": JobState.FAILED,
+        "error_code": problem.code,
+        "error_message": problem.message,
+        "finished_at": func.now(),
+    }
 
 
 def _start_attempt(job_id: UUID, state: JobState, attempt: int, launch: Launch) -> Update:
@@ -201,6 +217,11 @@ async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
     return reconcile(records, [Entry(first_sample, Tally(*ends)) for first_sample, *ends in chunks])
 
 
+async def _text_counts(session: AsyncSession, job_id: UUID) -> TextCounts:
+    sums = select(func.coalesce(func.sum(ChunkRow.lines_read), 0), func.coalesce(func.sum(ChunkRow.lines_reused), 0))
+    return TextCounts(*(await session.execute(sums.where(col(ChunkRow.job_id) == job_id))).one())
+
+
 def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
     assert job.launch_name is not None, "a running job has been claimed"
     assert job.started_at is not None, "a running job has been claimed"
@@ -213,6 +234,7 @@ def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
         launch_name=job.launch_name,
         launch_uid=job.launch_uid,
         started_at=job.started_at,
+        cancelled=job.cancel_requested_at is not None,
         segments=tuple(_running_segment(row) for row in own),
     )
 

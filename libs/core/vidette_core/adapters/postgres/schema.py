@@ -71,6 +71,9 @@ class JobRow(SQLModel, table=True):
     spec_hash: str | None = Field(default=None, sa_type=Text)
     started_at: datetime | None = Field(default=None, sa_column=_time())
 
+    cancel_requested_at: datetime | None = Field(default=None, sa_column=_time())
+    """The client's wish; the controller fulfils it."""
+
     expected_samples: int | None = Field(default=None, sa_type=BigInteger)
     progress: float | None = None
     warnings: list[dict[str, str]] = Field(
@@ -81,6 +84,8 @@ class JobRow(SQLModel, table=True):
     frames_ok: int | None = Field(default=None, sa_type=BigInteger)
     frames_decode_error: int | None = Field(default=None, sa_type=BigInteger)
     frames_model_error: int | None = Field(default=None, sa_type=BigInteger)
+    lines_read: int | None = Field(default=None, sa_type=BigInteger)
+    lines_reused: int | None = Field(default=None, sa_type=BigInteger)
 
     created_at: datetime = Field(sa_column=_time(nullable=False, now=True))
     updated_at: datetime = Field(sa_column=_time(nullable=False, now=True))
@@ -124,6 +129,8 @@ class ChunkRow(SQLModel, table=True):
     ok: int
     decode_error: int
     model_error: int
+    lines_read: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    lines_reused: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     bytes: int = Field(sa_type=BigInteger)
     sha256: str = Field(sa_type=Text)
     key: str = Field(sa_type=Text)

@@ -37,7 +37,7 @@ class PostgresSegments:
         """Give the pod a segment that nobody holds, whose lease ran out, or that it holds itself (a lost answer)."""
         async with self._database.transaction() as session:
             job = await session.get(JobRow, job_id, with_for_update={"read": True})
-            if job is None or job.state is not JobState.RUNNING or job.attempt != attempt:
+            if job is None or job.state is not JobState.RUNNING or job.attempt != attempt or job.cancel_requested_at:
                 return Over()
             free = await session.execute(_claimable(job_id, pod))
             segment = free.scalar_one_or_none()
@@ -217,6 +217,8 @@ def _chunk_row(fence: Fence, claim: ChunkClaim, chunk_frames: int) -> dict[str, 
         "ok": claim.tally.ok,
         "decode_error": claim.tally.decode_error,
         "model_error": claim.tally.model_error,
+        "lines_read": claim.text.read,
+        "lines_reused": claim.text.reused,
         "bytes": claim.bytes,
         "sha256": claim.sha256,
         "key": chunk_key(fence, claim, chunk_frames),
