@@ -83,6 +83,13 @@ class FakeLauncher:
                 await asyncio.wait_for(moved.wait(), self._poll)
             yield
 
+    def running_pod(self, name: str) -> str | None:
+        """The pod of the job `name` that runs; None when there is none, or no such job."""
+        entry = self._entries.get(name)
+        if entry is None or not entry.job.pods or entry.job.pods[-1].exit_code is not None:
+            return None
+        return entry.job.pods[-1].name
+
     def end_pod(self, name: str, exit_code: int) -> None:
         """End the running pod of the job `name`. Raises `NotFound`."""
         entry = self._find(name)
