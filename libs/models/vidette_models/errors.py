@@ -9,5 +9,11 @@ class UnsupportedModel(Exception):
     def __init__(self, what: str, *, found: str, expected: str, remedy: str = "") -> None:
         text = f"{what}: found {found}; expected {expected}."
         super().__init__(f"{text} {remedy}" if remedy else text)
+        self.what = what
         self.found = found
         self.expected = expected
+        self.remedy = remedy
+
+    def advised(self, remedy: str) -> UnsupportedModel:
+        """The same refusal with another remedy."""
+        return UnsupportedModel(self.what, found=self.found, expected=self.expected, remedy=remedy)

@@ -6,7 +6,7 @@ so that an exported model keeps the opset that its exporter chose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,14 @@ Dim = int | str | None
 
 MINIMUM_OPSET = 11
 """NonMaxSuppression, GatherND, ScatterND and TopK have had their present form since opset 11."""
+MAXIMUM_BYTES = 2**31 - 1
+"""No protobuf message is longer."""
+_OTHER_FORMATS = (
+    (b"PK", "a ZIP archive, as PyTorch's .pt is"),
+    (b"\x80", "a Python pickle"),
+    (b"\x08\x00\x00\x00TFL3", "a TensorFlow Lite model"),
+    (b"\x1cTFL3", "a TensorFlow Lite model"),
+)
 _AXES_INPUT_REDUCE_OPSET = 18
 _AXES_INPUT_UNSQUEEZE_OPSET = 13
 
@@ -31,19 +39,17 @@ def read_model(source: bytes | Path) -> onnx.ModelProto:
     """Parse an ONNX file that carries its weights inside.
 
     Raises:
-        UnsupportedModel: not an ONNX file, weights in a file of their own, or an opset below 11.
+        UnsupportedModel: it cannot be read, is no ONNX file, has weights in a file of their own, or an opset below 11.
     """
-    data = source if isinstance(source, bytes) else source.read_bytes()
+    data = source if isinstance(source, bytes) else _read_file(source)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
     except Exception as error:  # protobuf's DecodeError, which has no types
-        raise UnsupportedModel(
-            "not an ONNX file", found=f"{len(data)} other bytes", expected="an ONNX model"
-        ) from error
+        raise _not_onnx(data) from error
     if not model.graph.node or not model.graph.output:
-        raise UnsupportedModel("not an ONNX file", found=f"{len(data)} bytes without a graph", expected="an ONNX model")
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise _not_onnx(data)
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model)):
         raise UnsupportedModel(
             "weights outside the file",
             found="external data",
@@ -56,9 +62,48 @@ def read_model(source: bytes | Path) -> onnx.ModelProto:
             "ONNX opset too old",
             found=f"opset {version}",
             expected=f"{MINIMUM_OPSET} or later",
-            remedy="Export it again.",
+            remedy="Export it again with a later opset.",
         )
     return model
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise UnsupportedModel(
+                "model file",
+                found=f"{path.stat().st_size} bytes",
+                expected=f"at most {MAXIMUM_BYTES}, protobuf's limit",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UnsupportedModel(
+            "model file", found=f"{path}: {error.strerror}", expected="a file that can be read"
+        ) from error
+
+
+def _not_onnx(data: bytes) -> UnsupportedModel:
+    found = next((what for magic, what in _OTHER_FORMATS if data.startswith(magic)), "no graph in it")
+    remedy = "Export the model to ONNX, and give the whole file."
+    return UnsupportedModel(
+        "not an ONNX file", found=f"{len(data)} bytes, {found}", expected="an ONNX model", remedy=remedy
+    )
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Every tensor that may keep its data elsewhere: weights and constants, of the graph, of graphs in nodes, of functions."""
+    graphs = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            yield from (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
+            nodes.extend(graph.node)
+            continue
+        for attribute in nodes.pop().attribute:
+            yield from (attribute.t, *attribute.tensors)
+            graphs.extend((attribute.g, *attribute.graphs))
 
 
 def opset(model: onnx.ModelProto) -> int:
@@ -142,11 +187,17 @@ class GraphBuilder:
             return self.node("ReduceMax", tensor, self.integers(*axes), keepdims=int(keepdims), output=output)
         return self.node("ReduceMax", tensor, axes=list(axes), keepdims=int(keepdims), output=output)
 
-    def unsqueeze(self, tensor: str, axis: int) -> str:
+    def unsqueeze(self, tensor: str, axis: int, output: str | None = None) -> str:
         """A new axis of length 1."""
         if self._opset >= _AXES_INPUT_UNSQUEEZE_OPSET:
-            return self.node("Unsqueeze", tensor, self.integers(axis))
-        return self.node("Unsqueeze", tensor, axes=[axis])
+            return self.node("Unsqueeze", tensor, self.integers(axis), output=output)
+        return self.node("Unsqueeze", tensor, axes=[axis], output=output)
+
+    def squeeze(self, tensor: str, axis: int, output: str | None = None) -> str:
+        """Without an axis of length 1."""
+        if self._opset >= _AXES_INPUT_UNSQUEEZE_OPSET:
+            return self.node("Squeeze", tensor, self.integers(axis), output=output)
+        return self.node("Squeeze", tensor, axes=[axis], output=output)
 
     def _name(self) -> str:
         self._made += 1

@@ -33,12 +33,19 @@ class Fit:
 
 
 def fit(width: int, height: int, size: int, mode: Letterbox) -> Fit:
-    """The largest picture of the frame's shape inside `size` × `size`."""
-    ratio = min(size / width, size / height)
-    inner = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    if mode is Letterbox.TOP_LEFT:
-        return Fit(width, height, inner, 0, 0)
-    return Fit(width, height, inner, (size - inner[0]) // 2, (size - inner[1]) // 2)
+    """How the frame is scaled into `size` × `size`: in its own shape and as large as fits, or stretched to all of it.
+
+    Fractions of a pixel go the way of whoever trained the model: Ultralytics rounds (`LetterBox`), YOLOX cuts off (`preproc`).
+    """
+    longest = max(width, height)
+    match mode:
+        case Letterbox.STRETCH:
+            return Fit(width, height, (size, size), 0, 0)
+        case Letterbox.TOP_LEFT:
+            return Fit(width, height, (max(1, width * size // longest), max(1, height * size // longest)), 0, 0)
+        case Letterbox.CENTRE:
+            inner = (max(1, round(width * size / longest)), max(1, round(height * size / longest)))
+            return Fit(width, height, inner, (size - inner[0]) // 2, (size - inner[1]) // 2)
 
 
 def letterbox(image: NDArray[np.uint8], size: int, mode: Letterbox) -> tuple[NDArray[np.uint8], Fit]:
