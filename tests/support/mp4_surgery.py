@@ -39,6 +39,34 @@ def spoil_packets(path: Path, container: str, doomed: Collection[int]) -> dict[i
     return {number: found[number][1] for number in doomed}
 
 
+def boxes_named(data: bytes | bytearray, kind: bytes) -> list[int]:
+    """Where the boxes of this kind begin, found by their names behind the pictures' own bytes, which might hold anything."""
+    found, at = [], 0 if kind == b"mdat" else _behind_pictures(data)
+    while (at := data.find(kind, at)) >= 0:
+        found.append(at - 4)
+        at += 4
+    if not found:
+        raise ValueError(f"there is no {kind.decode()}")
+    return found
+
+
+def resized(data: bytes | bytearray, start: int, new: bytes, parents: Collection[bytes]) -> bytes:
+    """With `new` in place of the box at `start`, and the sizes of its parents made right (their last boxes of that kind)."""
+    changed = bytearray(data)
+    old = _u32(data, start)
+    for parent in parents:
+        at = max(place for place in boxes_named(data, parent) if place < start)
+        struct.pack_into(">I", changed, at, _u32(data, at) + len(new) - old)
+    changed[start : start + old] = new
+    return bytes(changed)
+
+
+def _behind_pictures(data: bytes | bytearray) -> int:
+    """Zero unless the index lies at the end."""
+    first, last = data.find(b"mdat"), data.rfind(b"moov")
+    return last - 4 if 0 <= first < last else 0
+
+
 def _payload(data: bytes | bytearray, kind: bytes) -> int:
     """Where the payload of the only box of this kind begins (found by its name: these files hold no such bytes elsewhere)."""
     if data.count(kind) != 1:

@@ -140,8 +140,7 @@ def test_an_avi_is_cut_where_its_size_says_so_or_was_never_filled_in(tmp_path: P
 
 
 def test_blank_ranges_read_as_zeros_and_the_rest_as_it_is(tmp_path: Path) -> None:
-    file = MediaFile(source(tmp_path, bytes(range(1, 101))))
-    file.blank([(10, 20), (90, 150)])
+    file = MediaFile(source(tmp_path, bytes(range(1, 101))), [(10, 20), (90, 150)])
     data = b""
     while part := file.read(7):
         data += part

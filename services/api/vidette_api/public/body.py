@@ -28,26 +28,36 @@ class Body:
     def check_declared(self) -> None:
         """Raises `DomainError` for a declared length past the limit."""
         if self.declared is not None and self.declared > self._most:
-            raise too_large(self._limits.max_bytes)
+            raise too_large(self._limits.max_bytes, self.declared)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Raises `DomainError` past a limit, and `ClientDisconnect`."""
         clock = asyncio.get_running_loop()
-        end = clock.time() + self._limits.timeout_s
+        begin, waited = clock.time(), 0.0
         while not self.complete:
-            piece = await self._next(min(self._limits.idle_timeout_s, end - clock.time()))
+            asked = clock.time()
+            try:
+                async with asyncio.timeout(self._patience(asked - begin, waited)):
+                    piece = await self._next()
+            except TimeoutError as error:
+                raise _too_slow(self._limits, self.received, clock.time() - begin) from error
+            waited += clock.time() - asked
             self.received += len(piece)
             if self.received > self._most:
-                raise too_large(self._limits.max_bytes)
+                raise too_large(self._limits.max_bytes, self.received)
             if piece:
                 yield piece
 
-    async def _next(self, seconds: float) -> bytes:
-        try:
-            async with asyncio.timeout(seconds):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise _too_slow(self._limits) from error
+    def _patience(self, taken: float, waited: float) -> float:
+        """Seconds that the next piece may take, after `taken` seconds of which the client was `waited` for."""
+        limits = self._limits
+        patience = min(limits.idle_timeout_s, limits.timeout_s - taken)
+        if limits.min_bytes_per_s:
+            patience = min(patience, limits.idle_timeout_s + self.received / limits.min_bytes_per_s - waited)
+        return patience
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         self.complete = not message.get("more_body", False)
@@ -63,14 +73,19 @@ def _declared(request: Request) -> int | None:
     return None if "transfer-encoding" in request.headers else 0
 
 
-def too_large(limit: int) -> DomainError:
-    message = f"The video is larger than this installation takes: at most {limit} bytes ({limit / 2**20:.0f} MiB)."
+def too_large(limit: int, found: int) -> DomainError:
+    message = (
+        f"The upload is too large: it has {found} bytes or more, and this installation takes videos of at most {limit} bytes "
+        f"({limit / 2**20:.0f} MiB). Send a shorter video, or one of a lower quality."
+    )
     return DomainError(Problem(ErrorCode.UPLOAD_TOO_LARGE, message))
 
 
-def _too_slow(limits: UploadSettings) -> DomainError:
+def _too_slow(limits: UploadSettings, received: int, seconds: float) -> DomainError:
+    slowest = f", and has to bring {limits.min_bytes_per_s} bytes a second" if limits.min_bytes_per_s else ""
     message = (
-        f"The upload took too long: it may take {limits.timeout_s:.0f} s, and be silent for {limits.idle_timeout_s:.0f} s. "
+        f"The upload took too long: {received} bytes came in {seconds:.0f} s, and it may take {limits.timeout_s:g} s, "
+        f"be silent for {limits.idle_timeout_s:g} s{slowest}. "
         "Send it again over a faster connection, or a smaller video."
     )
     return DomainError(Problem(ErrorCode.UPLOAD_TIMEOUT, message))

@@ -100,8 +100,11 @@ class Reception:
         if container is None:
             raise DomainError(INVALID_FORMAT)
         key = source_key(self.job_id)
-        await self._services.submissions.begin(self.job_id, container=container.value, source_key=key)
+        await self._services.submissions.begin(
+            self.job_id, container=container.value, source_key=key, tenant=self._services.tenant
+        )
         self._begun = True
+        self._parameters.confirm()
         upload_id = await self._services.store.create_upload(key)
         limits = self._services.uploads
         expected = limits.max_bytes if self._body.declared is None else self._body.declared
@@ -111,8 +114,9 @@ class Reception:
 
     async def _write(self, data: bytes | bytearray) -> None:
         assert self._upload is not None, "the upload is open"
-        if self._upload.received + len(data) > self._services.uploads.max_bytes:
-            raise too_large(self._services.uploads.max_bytes)
+        received, limit = self._upload.received + len(data), self._services.uploads.max_bytes
+        if received > limit:
+            raise too_large(limit, received)
         await self._upload.write(data)
         UPLOADED_BYTES.inc(len(data))
 
@@ -144,7 +148,7 @@ class Reception:
     async def _is_submitted(self) -> bool:
         """Whether an earlier try was committed, and only its answer was lost."""
         try:
-            await self._services.reader.job(self.job_id)
+            await self._services.reader.job(self.job_id, self._services.tenant)
         except NotFound:
             return False
         return True

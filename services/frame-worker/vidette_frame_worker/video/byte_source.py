@@ -27,6 +27,14 @@ class ByteSource(Protocol):
     def close(self) -> None: ...
 
 
+def read_whole(source: ByteSource, offset: int, count: int) -> bytes:
+    """`count` bytes, fewer only at the source's end: one read may end where a block of the source does. Raises PortError."""
+    data = b""
+    while len(data) < count and (more := source.read_at(offset + len(data), count - len(data))):
+        data += more
+    return data
+
+
 class LocalFile:
     """A file of this machine, for the embedded installation and for tests."""
 
@@ -63,14 +71,11 @@ class MediaFile:
     payload of a film blanked out, its packet table can be read without fetching the film.
     """
 
-    def __init__(self, source: ByteSource) -> None:
+    def __init__(self, source: ByteSource, blanks: Sequence[tuple[int, int]] = ()) -> None:
         self._source = source
         self._position = 0
-        self._blanks: Sequence[tuple[int, int]] = ()
+        self._blanks = blanks
         self._failure: BaseException | None = None
-
-    def blank(self, ranges: Sequence[tuple[int, int]]) -> None:
-        self._blanks = ranges
 
     @property
     def size(self) -> int:

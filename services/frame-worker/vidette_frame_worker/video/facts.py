@@ -20,7 +20,7 @@ class VideoError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an installation is willing to decode: `settings.LimitSettings`, which alone has the defaults.
+    """What an installation is willing to decode: `settings.VideoLimitSettings`, which alone has the defaults.
 
     `max_pixels` bounds one frame, `max_frames` the displayed frames, and `max_duration_s` the video's length in seconds.
     """
@@ -45,15 +45,20 @@ class Limits:
 
     def check_length(self, frames: int, duration_ms: float | None) -> None:
         """Raises VideoError (too_long)."""
-        seconds = 0.0 if duration_ms is None else duration_ms / 1000
-        if frames > self.max_frames or seconds > self.max_duration_s:
-            raise VideoError(
-                Problem(
-                    ErrorCode.TOO_LONG,
-                    f"It has {frames} frames in {seconds:.0f} s, and this installation takes {self.max_frames} frames and "
-                    f"{self.max_duration_s:.0f} s at most. Cut the video and submit the parts.",
-                )
-            )
+        if frames > self.max_frames:
+            raise _too_long(f"has at least {frames} frames", f"{self.max_frames} frames")
+        if duration_ms is not None and duration_ms > self.max_duration_s * 1000:
+            raise _too_long(f"lasts {_plain(duration_ms / 1000)} s", f"{_plain(self.max_duration_s)} s")
+
+
+def _too_long(found: str, limit: str) -> VideoError:
+    message = f"It {found}, and this installation takes {limit} at most. Cut the video and submit the parts."
+    return VideoError(Problem(ErrorCode.TOO_LONG, message))
+
+
+def _plain(seconds: float) -> str:
+    """Exact to a millisecond, without zeros that say nothing."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
 def invalid_video(message: str) -> VideoError:

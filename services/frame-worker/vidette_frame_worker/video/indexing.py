@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 from vidette_core.domain.containers import Container
 from vidette_frame_worker.video.av_reader import AvReader, Picture, Undecodable
 from vidette_frame_worker.video.byte_source import ByteSource, ClippedSource, MediaFile
+from vidette_frame_worker.video.claims import ClaimReader, Claims, avi_claims
 from vidette_frame_worker.video.facts import Limits, VideoIndex, invalid_video
 from vidette_frame_worker.video.layout import Layout, read_layout
 from vidette_frame_worker.video.orientation import Orientation
@@ -23,6 +25,7 @@ class IndexedVideo:
     container: Container
     limits: Limits
     layout: Layout
+    claims: Claims
     table: PacketTable | None
     time_base: Fraction
     stored_size: tuple[int, int]
@@ -31,7 +34,8 @@ class IndexedVideo:
 
     def open(self, *, frame_threads: bool) -> AvReader:
         """A new reader at the start. Raises VideoError and PortError."""
-        return AvReader(MediaFile(self.source), self.container, self.limits, frame_threads=frame_threads)
+        file = MediaFile(self.source, self.claims.hidden)
+        return AvReader(file, self.container, self.limits, frame_threads=frame_threads)
 
     def timestamp_ms(self, frame_index: int) -> float:
         if self.table is not None:
@@ -41,18 +45,25 @@ class IndexedVideo:
 
 def read_index(source: ByteSource, container: Container, limits: Limits) -> IndexedVideo:
     """Reads the index and decodes the first picture. Raises VideoError and PortError."""
-    layout = read_layout(source, container)
+    claim_reader = ClaimReader(source, limits)
+    layout = read_layout(source, container, claim_reader.look)
+    claims = claim_reader.claims if container is Container.MOV else avi_claims(source)
     if layout.end < source.size:
         source = ClippedSource(source, layout.end)
-    with AvReader(MediaFile(source), container, limits, frame_threads=False) as reader:
+    with AvReader(MediaFile(source, claims.hidden), container, limits, frame_threads=False) as reader:
         limits.check_frame(*reader.coded_size)
         frames, duration_ms = reader.listed_frames, reader.listed_duration_ms
         limits.check_length(frames, duration_ms)
         first = _first_picture(reader)
+        if first is None:
+            limits.check_frame(*claims.picture_size)  # may be why
+            raise _no_picture()
         stored_size, orientation = first.size, first.orientation
         limits.check_frame(*stored_size)  # the header may have lied
         time_base, codec = reader.time_base, reader.codec
-    table = _read_table(source, layout, limits) if container is Container.MOV else None
+    # The pictures' bytes are blanked before the demuxer looks ahead: at the end of a cut file it would lose packets.
+    blanks = sorted((*claims.hidden, *layout.media))
+    table = _read_table(source, blanks, limits) if container is Container.MOV else None
     if table is not None:
         frames, duration_ms = table.readable, round(float(table.end_pts * time_base * 1000), 3)
         limits.check_length(frames, duration_ms)
@@ -71,7 +82,7 @@ def read_index(source: ByteSource, container: Container, limits: Limits) -> Inde
         is_truncated=_is_truncated(layout, table),
         codec=codec,
     )
-    return IndexedVideo(source, container, limits, layout, table, time_base, stored_size, orientation, index)
+    return IndexedVideo(source, container, limits, layout, claims, table, time_base, stored_size, orientation, index)
 
 
 def _is_truncated(layout: Layout, table: PacketTable | None) -> bool:
@@ -81,28 +92,20 @@ def _is_truncated(layout: Layout, table: PacketTable | None) -> bool:
     return table.is_truncated
 
 
-def _first_picture(reader: AvReader) -> Picture:
+def _first_picture(reader: AvReader) -> Picture | None:
     for tag, packet in enumerate(reader.packets()):
-        try:
-            pictures = reader.decode(packet, tag)
-        except Undecodable:
-            continue
-        if pictures:
+        with suppress(Undecodable):
+            if pictures := reader.decode(packet, tag):
+                return pictures[0]
+    with suppress(Undecodable):
+        if pictures := reader.drain():
             return pictures[0]
-    try:
-        pictures = reader.drain()
-    except Undecodable:
-        pictures = []
-    if not pictures:
-        raise _no_picture()
-    return pictures[0]
+    return None
 
 
-def _read_table(source: ByteSource, layout: Layout, limits: Limits) -> PacketTable:
-    """The pictures' bytes are blanked: times and sizes come from the index, so a film of gigabytes costs a few megabytes."""
-    file = MediaFile(source)
-    file.blank(layout.media)  # before the demuxer looks ahead: at the end of a cut file it would lose packets
-    with AvReader(file, Container.MOV, limits, frame_threads=False) as reader:
+def _read_table(source: ByteSource, blanks: Sequence[tuple[int, int]], limits: Limits) -> PacketTable:
+    """`blanks`: the pictures' bytes. Times and sizes come from the index, so a film of gigabytes costs a few megabytes."""
+    with AvReader(MediaFile(source, blanks), Container.MOV, limits, frame_threads=False) as reader:
         return PacketTable.build(_bounded(reader, limits), source.size)
 
 

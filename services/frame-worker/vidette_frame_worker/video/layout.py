@@ -6,10 +6,13 @@ Sources: ISO/IEC 14496-12 §4.2 (boxes); Microsoft, AVI RIFF File Reference, and
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from vidette_core.domain.containers import Container
-from vidette_frame_worker.video.byte_source import ByteSource
+from vidette_frame_worker.video.boxes import Box, boxes
+from vidette_frame_worker.video.byte_source import ByteSource, read_whole
 
 MAX_BOXES = 4096
 """Top-level boxes looked at. A file of more is a stream of many fragments: the rest of it is simply read, not blanked."""
@@ -31,41 +34,30 @@ class Layout:
     is_cut: bool = False
 
 
-def read_layout(source: ByteSource, container: Container) -> Layout:
-    """Raises PortError."""
-    return _read_riff(source) if container is Container.AVI else _read_boxes(source)
+def read_layout(source: ByteSource, container: Container, look: Callable[[Box], None] | None = None) -> Layout:
+    """`look` is shown every top-level box in turn, and may raise. Raises PortError."""
+    return _read_riff(source) if container is Container.AVI else _read_boxes(source, look or (lambda _: None))
 
 
-def _read_boxes(source: ByteSource) -> Layout:
+def _read_boxes(source: ByteSource, look: Callable[[Box], None]) -> Layout:
     media: list[tuple[int, int]] = []
     is_fragmented = is_cut = False
-    position, usable = 0, source.size
-    for _ in range(MAX_BOXES):
-        header = source.read_at(position, 16) if position + 8 <= source.size else b""
-        if len(header) < 8:
-            break
-        size, kind = struct.unpack_from(">I4s", header)
-        payload = position + 8
-        if size == 1 and len(header) == 16:
-            (size,) = struct.unpack_from(">Q", header, 8)
-            payload = position + 16
-        end = source.size if size == 0 else position + size
-        if end < payload or end >= 2**63:
-            break
-        if kind == b"mdat":
-            media.append((payload, end))
-        is_fragmented |= kind == b"moof"
-        if end > source.size and kind in {b"mdat", b"moof", b"moov"}:
+    usable = source.size
+    for box in islice(boxes(source, 0, source.size), MAX_BOXES):
+        look(box)
+        if box.kind == b"mdat":
+            media.append((box.payload, box.end))
+        is_fragmented |= box.kind == b"moof"
+        if box.end > source.size and box.kind in {b"mdat", b"moof", b"moov"}:
             is_cut = True
-            usable = position if kind == b"moof" else usable
-        position = end
+            usable = box.start if box.kind == b"moof" else usable
     return Layout(usable, tuple(media), is_fragmented, is_cut)
 
 
 def _read_riff(source: ByteSource) -> Layout:
     position = 0
     for _ in range(MAX_BOXES):
-        header = source.read_at(position, 12) if position + 12 <= source.size else b""
+        header = read_whole(source, position, 12)
         if len(header) < 12 or header[:4] != b"RIFF" or header[8:] not in (b"AVI ", b"AVIX"):
             break
         (size,) = struct.unpack_from("<I", header, 4)

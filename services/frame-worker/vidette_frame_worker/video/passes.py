@@ -136,7 +136,7 @@ def _in_output_order(video: IndexedVideo) -> Pictures:
     order: OutputOrder[Picture] = OutputOrder()
     with video.open(frame_threads=False) as reader:
         for tag, packet in enumerate(reader.packets()):
-            video.limits.check_length(tag, None)
+            video.limits.check_length(tag + 1, None)
             if packet.is_corrupt and video.layout.is_cut:
                 continue  # the last packet of a cut file, of which only a part is there
             order.sent(tag)
