@@ -87,7 +87,7 @@ class ManyLives(RuleBasedStateMachine):
 
     async def _look_at_all(self) -> None:
         for job_id in self.world.jobs:
-            job = await self.world.db.reader.job(job_id)
+            job = await self.world.job(job_id)
             self._stays_as_it_ended(job)
             at = 0
             async for chunk in self.world.db.reader.chunks(job, 0):
@@ -115,7 +115,7 @@ class ManyLives(RuleBasedStateMachine):
         await self.world.settle()
         await self._look_at_all()
         for job_id in self.world.jobs:
-            job = await self.world.db.reader.job(job_id)
+            job = await self.world.job(job_id)
             if job.state is JobState.FAILED:
                 assert job.problem is not None
                 assert (job.problem.code, job_id in self.world.cancelled) == (ErrorCode.CANCELLED, True)
@@ -129,7 +129,7 @@ class ManyLives(RuleBasedStateMachine):
         kept = {key async for key in self.world.store.list("")}
         wanted = {source_key(job_id) for job_id in self.world.jobs}
         for job_id in self.world.jobs:
-            job = await self.world.db.reader.job(job_id)
+            job = await self.world.job(job_id)
             wanted |= {chunk.key async for chunk in self.world.db.reader.chunks(job, 0)}
             wanted |= {key for key in kept if key.startswith(results_prefix(job_id)) and not job.state.is_final}
         assert kept == wanted

@@ -26,7 +26,7 @@ from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
 from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, source_key
-from vidette_core.domain.jobs import Fence
+from vidette_core.domain.jobs import Fence, Job
 from vidette_core.domain.sampling import Sampling
 from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.errors import Conflict
@@ -80,6 +80,12 @@ class World:
     stopped: set[UUID] = field(default_factory=set)
     """Jobs whose cancelling was confirmed."""
 
+    tenants: dict[UUID, str] = field(default_factory=dict)
+    """Whose each job is."""
+
+    async def job(self, job_id: UUID) -> Job:
+        return await self.db.reader.job(job_id, self.tenants[job_id])
+
     async def begin_upload(self) -> None:
         job_id = uuid4()
         await self.db.submissions.begin(job_id, container="mov", source_key=source_key(job_id))
@@ -95,6 +101,7 @@ class World:
         await self.store.complete_upload(key, upload_id, {1: etag})
         await self.db.submissions.submit(job_id, Submission(PIPELINE, Sampling(), CHUNK_FRAMES, source_bytes=5))
         self.jobs.append(job_id)
+        self.tenants[job_id] = tenant
         async with self.db.database.transaction() as session:
             await session.execute(update(JobRow).where(col(JobRow.id) == job_id).values(tenant=tenant))
 
@@ -226,7 +233,7 @@ class World:
                 ):
                     while await self.step_of(self.pods[name]):
                         pass
-            if all([(await self.db.reader.job(job_id)).state.is_final for job_id in self.jobs]):
+            if all([(await self.job(job_id)).state.is_final for job_id in self.jobs]):
                 return number
         raise AssertionError("a job is stuck")
 

@@ -70,7 +70,9 @@ def chunks_of(rows: Sequence[dict[str, Any]], chunk_frames: int) -> list[MadeChu
 async def running_job(api: Api, sampling: Sampling | None = None, chunk_frames: int = 10) -> UUID:
     """Submitted, and claimed by nobody in particular."""
     job_id = uuid4()
-    await api.services.submissions.begin(job_id, container="mov", source_key=f"sources/{job_id}")
+    await api.services.submissions.begin(
+        job_id, container="mov", source_key=f"sources/{job_id}", tenant=api.services.tenant
+    )
     await api.services.submissions.submit(job_id, Submission(PIPELINE, sampling or Sampling(), chunk_frames, 1000))
     await change(api, job_id, state=JobState.RUNNING)
     return job_id

@@ -61,12 +61,12 @@ class Adapters:
         tenant: str = "default",
         priority: int = 0,
     ) -> UUID:
-        """A pending job. Tenant and priority are set directly: the api has no field for them yet."""
+        """A pending job. Its priority is set directly: the api has no field for it yet."""
         job_id = uuid4()
-        await self.submissions.begin(job_id, container="mov", source_key=source_key(job_id))
+        await self.submissions.begin(job_id, container="mov", source_key=source_key(job_id), tenant=tenant)
         submission = Submission(PIPELINE, sampling or Sampling(), chunk_frames, source_bytes=1000)
         await self.submissions.submit(job_id, submission)
-        change = update(JobRow).where(col(JobRow.id) == job_id).values(tenant=tenant, priority=priority)
+        change = update(JobRow).where(col(JobRow.id) == job_id).values(priority=priority)
         async with self.database.transaction() as session:
             await session.execute(change)
         return job_id

@@ -14,6 +14,9 @@ from uuid import UUID
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.sampling import Sampling
 
+DEFAULT_TENANT = "default"
+"""Whose jobs all are, until clients are told apart. Another tenant's job is as good as none."""
+
 
 class JobState(StrEnum):
     """Where a job stands. Clients see the last four; `uploading` is internal."""

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from vidette_core.domain.chunks import Chunk, ChunkClaim
 from vidette_core.domain.errors import Problem
-from vidette_core.domain.jobs import Fence, Job, JobWarning, Tally
+from vidette_core.domain.jobs import DEFAULT_TENANT, Fence, Job, JobWarning, Tally
 from vidette_core.domain.ledger import Imbalance
 from vidette_core.domain.pipelines import Pipeline
 from vidette_core.domain.planning import Plan
@@ -40,7 +40,7 @@ class Submissions(Protocol):
     All but `begin` raise `Conflict` when the job is not uploading (any more): the sweeper may have given it up.
     """
 
-    async def begin(self, job_id: UUID, *, container: str, source_key: str) -> None:
+    async def begin(self, job_id: UUID, *, container: str, source_key: str, tenant: str = DEFAULT_TENANT) -> None:
         """Write the row before the multipart upload opens, so that nothing in the store is without one."""
 
     async def record_upload(self, job_id: UUID, upload_id: str) -> None:
@@ -56,12 +56,23 @@ class Submissions(Protocol):
         """`uploading` → `failed`."""
 
 
+@dataclass(frozen=True, slots=True)
+class PipelinesInUse:
+    """What unfinished jobs pinned. While `uploading`, a job may yet pin a pipeline that has left the catalog meanwhile."""
+
+    pipelines: tuple[Pipeline, ...]
+    uploading: bool
+
+
 class JobReader(Protocol):
-    async def job(self, job_id: UUID) -> Job:
-        """Raises `NotFound`, also for a job whose upload was never completed: nobody was given its id."""
+    async def job(self, job_id: UUID, tenant: str = DEFAULT_TENANT) -> Job:
+        """Raises `NotFound`, also for another tenant's job, and for one whose upload was never completed."""
 
     async def pipeline(self, digest: str) -> Pipeline:
         """The pipeline that a job pinned. Raises `NotFound`."""
+
+    async def pipelines_in_use(self) -> PipelinesInUse:
+        """Every pipeline that a pending or running job pinned, each once."""
 
     def chunks(self, job: Job, first_sample: int) -> AsyncIterator[Chunk]:
         """The committed chunks that hold samples from `first_sample` on, in order, in constant memory."""

@@ -16,7 +16,7 @@ NOT_FOUND = Problem(ErrorCode.NOT_FOUND, "Job not found")
 async def find_job(services: Services, job_id: str) -> Job:
     """Raises `DomainError` when there is no such job."""
     try:
-        return await services.reader.job(_canonical(job_id))
+        return await services.reader.job(_canonical(job_id), services.tenant)
     except (ValueError, NotFound) as error:
         raise DomainError(NOT_FOUND) from error
 

@@ -12,7 +12,7 @@ from sqlmodel import col
 from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.schema import JobRow, PipelineRow
 from vidette_core.domain.errors import Problem
-from vidette_core.domain.jobs import JobState
+from vidette_core.domain.jobs import DEFAULT_TENANT, JobState
 from vidette_core.ports.errors import Conflict
 from vidette_core.ports.jobs import Submission
 
@@ -23,11 +23,11 @@ class PostgresSubmissions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, job_id: UUID, *, container: str, source_key: str) -> None:
+    async def begin(self, job_id: UUID, *, container: str, source_key: str, tenant: str = DEFAULT_TENANT) -> None:
         """Write the row before the multipart upload opens, so that nothing in the store is without one."""
-        row = {"id": job_id, "container": container, "source_key": source_key, "state": JobState.UPLOADING}
+        row = {"id": job_id, "tenant": tenant, "container": container, "source_key": source_key}
         async with self._database.transaction() as session:
-            await session.execute(insert(JobRow).values(row))
+            await session.execute(insert(JobRow).values(**row, state=JobState.UPLOADING))
 
     async def record_upload(self, job_id: UUID, upload_id: str) -> None:
         """Store the multipart upload's id, by which the sweeper can abort it. Raises `Conflict`: no longer uploading."""
