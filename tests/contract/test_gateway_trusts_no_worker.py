@@ -64,7 +64,7 @@ async def gateway(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway
             database=db.database,
             store=store,
             wakeup=wakeup,
-            catalog=Catalog(pipelines=(PIPELINE,)),
+            catalog=lambda: Catalog(pipelines=(PIPELINE,)),
             tokens=tokens,
             submissions=db.submissions,
             reader=db.reader,

@@ -103,18 +103,24 @@ async def test_a_job_still_uploading_is_not_found(api: Api) -> None:
 async def test_the_pipelines_are_listed_with_their_models_and_without_the_alphabet(api: Api) -> None:
     answer = await api.client.get("/pipelines")
     model = {"version": 3, "digest": "sha256:" + "ab" * 32}
-    text = {"detection": {"name": "text_det", **model}, "recognition": {"name": "text_rec", **model}}
+    text = {
+        "detection": {"name": "text_det", **model},
+        "recognition": {"name": "text_rec", **model},
+        "text_threshold": 0.5,
+    }
     detector = {
         "model": {"name": "detector", **model},
         "family": "yolox",
+        "size": 416,
         "labels": ["person", "car"],
         "score_threshold": 0.3,
         "iou_threshold": 0.45,
     }
+    builtin = {"origin": "builtin"}
     assert answer.json() == {
         "pipelines": [
-            {"id": "yolo_ocr", "description": "Objects and text.", "detector": detector, "text": text},
-            {"id": "ocr", "description": "Text alone.", "detector": None, "text": text},
+            {**builtin, "id": "yolo_ocr", "description": "Objects and text.", "detector": detector, "text": text},
+            {**builtin, "id": "ocr", "description": "Text alone.", "detector": None, "text": text},
         ]
     }
 

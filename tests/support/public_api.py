@@ -35,7 +35,7 @@ from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.adapters.postgres.segments import PostgresSegments
 from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.adapters.s3 import S3BlobStore
-from vidette_core.domain.jobs import JobState
+from vidette_core.domain.jobs import DEFAULT_TENANT, JobState
 from vidette_core.domain.pipelines import Catalog, Detector, Letterbox, ModelRef, Pipeline, TextReader
 from vidette_core.ports.errors import NotFound, Rejected
 from vidette_core.settings import DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
@@ -161,6 +161,7 @@ async def public_api(
     nats_timeout_s: float = 0.2,
     uploads: UploadSettings | None = None,
     results: ResultSettings | None = None,
+    tenant: str = DEFAULT_TENANT,
     catalog: Catalog = CATALOG,
 ) -> AsyncIterator[Api]:
     database = Database(DatabaseSettings(url=SecretStr(database_url), timeout_s=3))
@@ -170,7 +171,7 @@ async def public_api(
         database=database,
         store=blobs,
         wakeup=wakeup,
-        catalog=catalog,
+        catalog=lambda: catalog,
         tokens=Tokens(TokenSettings(secret=SecretStr("t" * 32))),
         submissions=PostgresSubmissions(database),
         reader=PostgresReader(database),
@@ -179,6 +180,7 @@ async def public_api(
         uploads=uploads or UploadSettings(),
         analysis=AnalysisSettings(),
         results=results or ResultSettings(),
+        tenant=tenant,
     )
     try:
         async with _serving(services) as api:

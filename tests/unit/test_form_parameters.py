@@ -8,11 +8,12 @@ from tests.support.public_api import CATALOG, PIPELINE
 from vidette_api.public.form import Field
 from vidette_api.public.parameters import ParameterReader, Parameters
 from vidette_core.domain.errors import DomainError, ErrorCode
+from vidette_core.domain.pipelines import Catalog
 from vidette_core.domain.sampling import Sampling
 
 
 def read(**fields: str) -> Parameters:
-    reader = ParameterReader(CATALOG)
+    reader = ParameterReader(lambda: CATALOG)
     for name, value in fields.items():
         reader.take(Field(name, value))
     return reader.complete()
@@ -63,3 +64,22 @@ def test_a_missing_pipeline_is_refused_with_those_that_are_known(fields: dict[st
     with pytest.raises(DomainError) as caught:
         read(**fields)
     assert caught.value.problem.message == "The field pipeline_id is missing. Allowed: yolo_ocr, ocr."
+
+
+def test_a_pipeline_named_before_the_job_exists_is_looked_up_again() -> None:
+    newer = PIPELINE.model_copy(update={"description": "The next version."})
+    catalogs = [CATALOG, Catalog(pipelines=(newer,))]
+    reader = ParameterReader(lambda: catalogs[0])
+    reader.take(Field("pipeline_id", "yolo_ocr"))
+    del catalogs[0]
+    reader.confirm()
+    assert reader.complete().pipeline == newer
+
+
+def test_a_pipeline_that_went_before_the_job_exists_is_refused() -> None:
+    catalogs = [CATALOG, Catalog(pipelines=(PIPELINE,))]
+    reader = ParameterReader(lambda: catalogs[0])
+    reader.take(Field("pipeline_id", "ocr"))
+    del catalogs[0]
+    with pytest.raises(DomainError, match=r"Unknown pipeline_id 'ocr'\. Allowed: yolo_ocr\."):
+        reader.confirm()

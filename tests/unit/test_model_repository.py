@@ -50,19 +50,27 @@ def test_a_changed_model_is_the_next_version_beside_the_old_one(tmp_path: Path) 
     repository = Repository(tmp_path)
     assert repository.holds(old)
     assert repository.holds(new)
-    assert "latest { num_versions: 2 }" in (tmp_path / "tiny-detector" / "config.pbtxt").read_text()
+    assert "version_policy { all { } }" in (tmp_path / "tiny-detector" / "config.pbtxt").read_text()
 
 
-def test_going_back_to_the_version_before_makes_no_third(tmp_path: Path) -> None:
+def test_going_back_to_a_version_before_makes_no_new_one(tmp_path: Path) -> None:
     (old,) = write_models(tmp_path, tiny_detector_model(seed=1))
     write_models(tmp_path, tiny_detector_model(seed=2))
+    write_models(tmp_path, tiny_detector_model(seed=3))
     assert write_models(tmp_path, tiny_detector_model(seed=1)) == (old,)
 
 
-def test_a_version_that_is_no_longer_served_is_not_pinned_again(tmp_path: Path) -> None:
+def test_deleted_versions_are_gone_and_the_model_with_its_last_one(tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         write_models(tmp_path, tiny_detector_model(seed=seed))
-    assert write_models(tmp_path, tiny_detector_model(seed=1))[0].version == 4
+    repository = Repository(tmp_path)
+    with repository.locked():
+        repository.delete("tiny-detector", [1, 2])
+        assert repository.versions("tiny-detector") == [3]
+        assert repository.names() == ["tiny-detector"]
+        repository.delete("tiny-detector", [3])
+    assert repository.names() == []
+    assert not (tmp_path / "tiny-detector").exists()
 
 
 def test_a_file_that_rotted_is_replaced_by_a_new_version(tmp_path: Path) -> None:

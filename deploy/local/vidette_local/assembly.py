@@ -22,6 +22,7 @@ from vidette_local.parts.service import ApiPart, ServicePart
 from vidette_local.parts.triton import TritonPart
 from vidette_local.ports import LOOPBACK
 from vidette_local.settings import LocalSettings, PartName, machine_environment, tuning_environment
+from vidette_models.repository import CATALOG
 
 PORT_NAMES = ("postgres", "nats", "s3", "triton", "triton_metrics", "gateway", "ops")
 
@@ -51,7 +52,7 @@ def assemble(settings: LocalSettings, home: Home, ports: Mapping[str, int], secr
         gateway_port=ports["gateway"],
         ops_port=ports["ops"],
         jobs_socket=home.socket,
-        catalog=home.models / "catalog.json",
+        catalog=home.models / CATALOG,
     )
     # The user's own variables first: what the stack decides, it decides.
     service = {**machine, **tuning_environment()}

@@ -1,4 +1,4 @@
-"""The commands that the embedded stack adds to `vidette`: `up`, `ps`, `down` and `demo`.
+"""The commands that the embedded stack adds to `vidette`: `up`, `ps`, `down`, `demo` and `models`.
 
 Only data goes to the output stream (`ready URL`, the JSON of `ps`); everything for people goes to the error stream.
 """
@@ -10,28 +10,19 @@ import sys
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from vidette.commands import Command
-from vidette_local.settings import LocalSettings
+from vidette_local.models_cli import models
+from vidette_local.settings import LocalSettings, settings_or_exit
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
+app.add_typer(models, name="models")
 
 _UP_CODES = (
     "Exit codes: 0 stopped by SIGTERM or `vidette down`, 1 a part did not come up, 2 refused before anything was started "
     "(state folder in use, port taken, bad setting), 129 terminal gone, 130 Ctrl-C."
 )
 _ASK_CODES = "Exit codes: 0 done (also when nothing runs), 1 the running stack does not answer, 2 bad setting."
-
-
-def _settings() -> LocalSettings:
-    try:
-        return LocalSettings()
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            name = "VIDETTE_" + "_".join(str(part) for part in problem["loc"][:1]).upper()
-            print(f"{name}: {problem['msg']}", file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 def _say_where_nothing_is(settings: LocalSettings) -> None:
@@ -43,7 +34,7 @@ def _say_where_nothing_is(settings: LocalSettings) -> None:
 @app.command(cls=Command, epilog=_UP_CODES)
 def up() -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
-    settings = _settings()
+    settings = settings_or_exit()
     # Here and below: the whole stack takes a second to import, and `vidette --help` should not wait for it.
     from vidette_local import run
 
@@ -55,7 +46,7 @@ def ps(
     _as_json: Annotated[bool, typer.Option("--json", help="Changes nothing: it is JSON anyway.")] = False,
 ) -> None:
     """Print the running parts and workers as JSON: name, pid, state, address."""
-    settings = _settings()
+    settings = settings_or_exit()
     _say_where_nothing_is(settings)
     from vidette_local import control
     from vidette_local.home import Home
@@ -70,7 +61,7 @@ def ps(
 @app.command(cls=Command, epilog=_ASK_CODES)
 def down() -> None:
     """Stop the running stack and wait until it is gone."""
-    settings = _settings()
+    settings = settings_or_exit()
     _say_where_nothing_is(settings)
     from vidette_local import control
     from vidette_local.home import Home
@@ -96,7 +87,7 @@ def demo(
     ] = None,
 ) -> None:
     """Run a short clip through the whole stack and show what was found."""
-    settings = _settings()
+    settings = settings_or_exit()
     from vidette_local import demo as demonstration
 
     raise typer.Exit(demonstration.demo(settings, frames, url))

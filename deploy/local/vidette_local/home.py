@@ -65,6 +65,10 @@ class Home:
         return self.path / "processes.json"
 
     @property
+    def secrets(self) -> Path:
+        return self.path / "secrets.json"
+
+    @property
     def stack_id(self) -> str:
         """Names this state folder in the environment of every process of the stack (`VIDETTE_STACK`)."""
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]

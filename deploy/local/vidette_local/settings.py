@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -36,15 +37,25 @@ class LocalSettings(BaseSettings):
     triton_project: Path = Field(
         _REPOSITORY / "deploy" / "triton" / "cpu", description="The project that pins Triton's virtual environment."
     )
+    pipelines_file: Path | None = Field(
+        None, description="Pipelines of your own, as docs/models.md says; applied at every start."
+    )
     uv: str = Field("uv", description="The uv program that makes Triton's virtual environment.")
     parts: Annotated[tuple[PartName, ...], NoDecode] = Field(
         tuple(PartName),
         description="Which parts run, comma-separated: for tests, and to run a service by hand in a debugger.",
     )
 
-    @field_validator("home", "runtime", "triton_project")
+    @field_validator("pipelines_file", mode="before")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("home", "runtime", "triton_project", "pipelines_file")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path is None:
+            return None
         return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links that the user set up
 
     @field_validator("parts", mode="before")
@@ -55,6 +66,17 @@ class LocalSettings(BaseSettings):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
+
+
+def settings_or_exit() -> LocalSettings:
+    """The settings, or one line for each wrong one and the exit code 2."""
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = "VIDETTE_" + "_".join(str(part) for part in problem["loc"][:1]).upper()
+            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
 
 
 def machine_environment() -> dict[str, str]:

@@ -13,13 +13,14 @@ from typing import Any, Self
 
 from vidette_local import credentials, environment, leftovers, logs, ports
 from vidette_local.assembly import PORT_NAMES, assemble
+from vidette_local.disk import DiskWatch
 from vidette_local.home import Home
 from vidette_local.jobs.cluster import Cluster, WorkerTemplate
 from vidette_local.jobs.server import application, serving
 from vidette_local.parts.triton import TritonPart
 from vidette_local.say import Say, say_on_stderr
 from vidette_local.settings import LocalSettings, PartName, bypass_proxies, machine_environment
-from vidette_local.supervisor import PartStatus, Supervisor
+from vidette_local.supervisor import PartState, PartStatus, Supervisor
 from vidette_local.triton_runtime import sweep_shared_memory
 from vidette_local.triton_watch import TritonWatch
 
@@ -103,7 +104,7 @@ class Stack:
 
     async def _start(self) -> None:
         home, machine = self.home, machine_environment()
-        secrets = credentials.load_or_make(home.path / "secrets.json")
+        secrets = credentials.load_or_make(home.secrets)
         picked = ports.load_or_pick(home.path / "ports.json", PORT_NAMES)
         ledger = leftovers.Ledger(home.processes, self._say)
         template = WorkerTemplate(
@@ -117,16 +118,27 @@ class Stack:
         self._supervisor = Supervisor(parts, home.logs, ledger, self._say)
         await self._running.enter_async_context(serving(application(self._cluster, lambda: self.parts), home.socket))
         self._in_background(logs.keep_bounded(home.logs), "logs")
+        self._in_background(DiskWatch(home.path, self._say).run(), "disk watch")
         await self._supervisor.start()
         for part in parts:
             if isinstance(part, TritonPart):
-                watch = TritonWatch(part.address, part.control_secret, part.catalog, self._say, self._restart_triton)
+                watch = TritonWatch(
+                    part.address,
+                    part.control_secret,
+                    part.catalog,
+                    self._say,
+                    self._restart_triton,
+                    runs=self._triton_is_ready,
+                )
                 self._in_background(watch.run(), "triton watch")
-                self._running.callback(sweep_shared_memory, part.grpc_port)
+                self._running.callback(sweep_shared_memory, part.stack_id)
 
     def _restart_triton(self) -> None:
         with suppress(KeyError):  # it does not run, so the supervisor is at it already
             self.kill(PartName.TRITON)
+
+    def _triton_is_ready(self) -> bool:
+        return any(status.name == PartName.TRITON and status.state == PartState.READY for status in self.parts)
 
     def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -1,8 +1,9 @@
-"""Notices a model whose process died inside a Triton that calls itself healthy, and cures it.
+"""Notices what a supervisor of processes cannot see of a Triton that runs, and cures it: a server or a model that is not there.
 
-Triton's Python backend never starts a killed stub again, and live, ready and model-ready all stay true. So each model's success
-counter is looked at; only where it stands still a canary inference runs (a probe on every look would queue behind the real
-work), and a model that fails it twice is unloaded and loaded again.
+A server that answers nothing is started anew, and a model that is not loaded is loaded. The third trouble hides: Triton's
+Python backend never starts a killed stub again, and live, ready and model-ready all stay true. So each model's success counter
+is looked at; only where it stands still a canary inference runs (a probe on every look would queue behind the real work), and
+a model that fails it twice is unloaded and loaded again.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from vidette_core.ports.inference import Tensor
 from vidette_local.say import Say
 
 LOOK_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 CANARY_SECONDS = 20.0
 _SECOND_CANARY_SECONDS = 1.0
+MOST_UNANSWERED = (
+    3  # looks in a row, ten seconds and the wait for an answer each: no load makes a server as silent as that
+)
 _MOST_CURES = 3  # failed cures of one model in a row, before the whole server is started anew
 _STRIP = (48, 320)  # height and width of a recognition canary
 _PICTURE = (320, 320)
@@ -56,12 +61,14 @@ def _canary(model: ModelRef, name: str, size: tuple[int, int], output: str) -> C
 
 
 class TritonWatch:
-    """Looks after the models of one server.
+    """Looks after one server and its models.
 
     Args:
         url, control_secret: the server.
         catalog: read at every look, because models may be written while it runs.
-        restart: called when unloading and loading does not help.
+        restart: called when a server does not answer at all, or when unloading and loading a model does not help.
+        answer_seconds: how long the server may take to say that it lives, and for each word of its administration.
+        runs: whether there is a server that was ready; one that is away or still starting is the supervisor's business.
     """
 
     def __init__(
@@ -72,34 +79,73 @@ class TritonWatch:
         say: Say,
         restart: Callable[[], None],
         look_seconds: float = LOOK_SECONDS,
+        runs: Callable[[], bool] = lambda: True,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._url = url
         self._secret = control_secret
         self._catalog = catalog
         self._say = say
         self._restart = restart
+        self._runs = runs
+        self._answer_seconds = answer_seconds
         self._look_seconds = look_seconds
         self._successes: dict[str, int] = {}
         self._failed_cures: dict[str, int] = {}
+        self._unanswered = 0
+        self._said: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(self._look_seconds)
             try:
-                await asyncio.to_thread(self.look)
+                if self._runs():
+                    await asyncio.to_thread(self.look)
+                else:
+                    self._forget()
             except (PortError, OSError, ValueError) as error:
-                # The server is away, which the supervisor sees for itself, or the catalog is being replaced.
-                self._say("triton", f"could not be looked at: {error}")
+                # The server went away just now, which the supervisor sees for itself, or the catalog is being replaced.
+                self._say_once("the server", f"could not be looked at: {error}")
 
     def look(self) -> None:
-        """Look once at every model; blocks for as long as canaries and cures take."""
-        with TritonAdmin(self._url, self._secret) as admin, TritonInference(self._url, CANARY_SECONDS) as inference:
+        """Look once at the server and at every model; blocks for as long as canaries and cures take."""
+        with (
+            TritonAdmin(self._url, self._secret, self._answer_seconds) as admin,
+            TritonInference(self._url, CANARY_SECONDS) as inference,
+        ):
             if not admin.is_live():
-                self._successes.clear()
+                self._miss()
                 return
+            self._unanswered = 0
+            loaded = admin.ready_models()
             for canary in canaries(self._catalog()):
-                self._look_at(canary, admin, inference)
+                name = canary.model.name
+                try:
+                    if (name, canary.model.version) in loaded:
+                        self._look_at(canary, admin, inference)
+                    else:
+                        self._load(name, admin)
+                except PortError as error:  # the others are looked at nevertheless
+                    self._say_once(name, f"model {name} could not be looked after: {error}")
+                else:
+                    self._said.pop(name, None)
+        self._said.pop("the server", None)
+
+    def _miss(self) -> None:
+        """A process that runs and answers nothing: stopped, or stuck. It would be waited for as long as it lives."""
+        self._successes.clear()
+        self._unanswered += 1
+        if self._unanswered >= MOST_UNANSWERED and self._runs():
+            self._say("triton", f"runs, but did not answer {self._unanswered} times in a row; starting it anew")
+            self._forget()
+            self._restart()
+
+    def _forget(self) -> None:
+        """What was known of a server that has gone."""
+        self._successes.clear()
+        self._failed_cures.clear()
+        self._unanswered = 0
 
     def _look_at(self, canary: Canary, admin: TritonAdmin, inference: TritonInference) -> None:
         name = canary.model.name
@@ -110,7 +156,7 @@ class TritonWatch:
             return
         if _answers(canary, inference):
             self._failed_cures.pop(name, None)
-            self._successes[name] = admin.successes(name)  # the canary itself counts
+            self._successes[name] = now + 1  # the canary itself, which Triton may count a moment after its answer
         else:
             self._cure(canary, admin)
             self._successes.pop(name, None)
@@ -119,7 +165,7 @@ class TritonWatch:
         name = canary.model.name
         if self._failed_cures.get(name, 0) >= _MOST_CURES:
             self._say("triton", f"model {name} cannot be cured; starting the server anew")
-            self._failed_cures.clear()
+            self._forget()
             self._restart()
             return
         self._failed_cures[name] = self._failed_cures.get(name, 0) + 1
@@ -127,6 +173,18 @@ class TritonWatch:
         admin.unload(name)
         admin.load(name)
         self._say("triton", f"model {name} is loaded again")
+
+    def _load(self, name: str, admin: TritonAdmin) -> None:
+        """Somebody unloaded it, or it did not load at the start. A new server would do no better, and cost the other models."""
+        self._successes.pop(name, None)
+        admin.load(name)
+        self._say("triton", f"model {name} was not loaded, and is now")
+
+    def _say_once(self, about: str, what: str) -> None:
+        """Not at every look for as long as it lasts."""
+        if self._said.get(about) != what:
+            self._said[about] = what
+            self._say("triton", what)
 
 
 def _answers(canary: Canary, inference: TritonInference) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vidette_core.domain.pipelines import Catalog, Detector, Pipeline, TextReader
+from vidette_models.catalogs import refresh_catalog
 from vidette_models.compose import ComposedDetector, compose_detector
 from vidette_models.errors import UnsupportedModel
 from vidette_models.repository import Repository, file_digest, replace_if_changed
@@ -64,8 +65,8 @@ def write_builtin(root: Path, serving: Serving | None = None, demo: Path = DEMO_
             return catalog
         pipelines = _write_models(repository, sources, demo)
         names = {pipeline.id for pipeline in pipelines}
-        others = tuple(pipeline for pipeline in catalog.pipelines if pipeline.id not in names)
-        catalog = Catalog(pipelines=(*pipelines, *others))
+        others = tuple(pipeline for pipeline in catalog.builtin if pipeline.id not in names)
+        catalog = refresh_catalog(catalog, (*pipelines, *others))
         repository.publish(catalog)
         stamp = _Stamp(made_from=made_from, pipelines={pipeline.id: pipeline.digest for pipeline in pipelines})
         replace_if_changed(root / _STAMP, stamp.model_dump_json().encode())
@@ -120,7 +121,8 @@ def _fingerprint(sources: TextSources, demo: Path, serving: Serving) -> str:
     """Everything that the built-in models are made from: the files that go in, our own code, how they are served."""
     parts = [version("rapidocr"), repr(serving)]
     parts += [str(path.stat().st_size) for path in (sources.detection, sources.recognition)]
-    code = sorted(Path(__file__).parent.glob("*.py"))
+    here = Path(__file__).parent
+    code = sorted((*here.glob("*.py"), *here.glob("families/*.py")))
     parts += [str(file_digest(path)) for path in (*code, demo / "detector.onnx", demo / "detector.json")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

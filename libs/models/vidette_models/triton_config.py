@@ -16,14 +16,12 @@ class Serving:
         dynamic_batching: join requests of equal shape. Off where results are compared byte for byte: batches round otherwise.
         queue_delay_us: how long a request waits for others, in microseconds; small beside any model's run.
         max_queue: requests waiting for one model; more are refused at once, which a worker treats as overload.
-        versions: how many of a model's latest versions are served. Running jobs have pinned the one before.
         threads: ONNX Runtime's threads inside an operator; 0 is one for each core.
     """
 
     dynamic_batching: bool = True
     queue_delay_us: int = 2000
     max_queue: int = 128
-    versions: int = 2
     threads: int = 0
 
 
@@ -42,7 +40,8 @@ def render_config(model: ServedModel, serving: Serving) -> str:
         *(_tensor("input", spec) for spec in inputs),
         *(_tensor("output", spec) for spec in outputs),
         "instance_group [ { count: 1 kind: KIND_AUTO } ]",
-        f"version_policy {{ latest {{ num_versions: {serving.versions} }} }}",
+        # All that there are: an older one is there because a job has pinned it, and is deleted when none has.
+        "version_policy { all { } }",
         _parameter("session.intra_op.allow_spinning", "0"),
         _parameter("intra_op_thread_count", str(serving.threads)),
         _warmup(model, inputs),

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vidette_core.domain.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES, MAX_CHUNK_TEXT_BYTES
+from vidette_core.domain.jobs import DEFAULT_TENANT
 from vidette_core.settings import Port, Seconds
 
 MIB = 2**20
@@ -21,9 +22,11 @@ class ListenSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
 
     http_host: str = "0.0.0.0"
+    """The public app's address."""
     http_port: Port = 8000
     """The public app: what an ingress points to."""
     gateway_host: str = "0.0.0.0"
+    """The workers' app's address."""
     gateway_port: Port = 8001
     """The workers' app, with the metrics: reachable from inside the cluster only."""
     shutdown_s: Annotated[int, Field(ge=1, le=3600)] = 15
@@ -46,6 +49,9 @@ class UploadSettings(BaseSettings):
     """From the first byte to the last. Also what an upload that crawls is ended by."""
     idle_timeout_s: Seconds = 60.0
     """Between two pieces of the body. A client that is silent for longer has gone."""
+    min_bytes_per_s: Annotated[int, Field(ge=0)] = 1024
+    """On average, once `idle_timeout_s` has passed; 0 is no such limit. A client that sends a byte a second would hold one of
+    the few places for an hour. What the store takes its time for does not count."""
     check_s: Seconds = 3.0
     """How long database and store may take to answer before a body is read. Longer, and the client is told to come again."""
     part_bytes: Annotated[int, Field(ge=5 * MIB)] = 8 * MIB
@@ -53,8 +59,18 @@ class UploadSettings(BaseSettings):
     heartbeat_s: Seconds = 15.0
     """How often an upload under way says so in its row. The controller takes it for dead after many missed beats."""
     drain_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+    """How much of a refused body is read and dropped, so that the client reads the answer and no reset."""
     drain_s: Seconds = 10.0
-    """How much, and for how long, of a refused body is read and dropped, so that the client reads the answer and no reset."""
+    """The same in seconds."""
+
+
+class TenantSettings(BaseSettings):
+    """Whose jobs this api takes and shows. There is no authentication yet that could tell one client from another."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    tenant: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = DEFAULT_TENANT
+    """Of every job submitted here. A job of another tenant is not found here, under no path."""
 
 
 class ResultSettings(BaseSettings):
@@ -63,10 +79,13 @@ class ResultSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_RESULTS_", frozen=True)
 
     max_chunk_bytes: Annotated[int, Field(ge=2**10)] = MAX_CHUNK_BYTES
+    """Bytes of one chunk of results, as it lies in the store."""
     max_chunk_text_bytes: Annotated[int, Field(ge=2**10)] = MAX_CHUNK_TEXT_BYTES
     """The same, decompressed."""
     retry_s: Seconds = 8.0
     """How long a chunk that the store says it has not is asked for again: just started, a store may not know it yet."""
+    wait_s: Seconds = 12.0
+    """How long the first rows may take to come. They take milliseconds; longer, and the client is told to come again."""
 
 
 class AnalysisSettings(BaseSettings):

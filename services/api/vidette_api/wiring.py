@@ -9,8 +9,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from vidette_api.catalog import read_catalog
-from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
+from vidette_api.catalog import CurrentCatalog, LiveCatalog
+from vidette_api.settings import AnalysisSettings, ResultSettings, TenantSettings, UploadSettings
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
@@ -18,7 +18,7 @@ from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.segments import PostgresSegments
 from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.adapters.s3 import S3BlobStore
-from vidette_core.domain.pipelines import Catalog
+from vidette_core.domain.jobs import DEFAULT_TENANT
 from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.jobs import Cancelling, JobReader, Segments, Submissions
 from vidette_core.ports.wakeup import Wakeup
@@ -40,7 +40,7 @@ class Services:
     database: Database
     store: BlobStore
     wakeup: Wakeup
-    catalog: Catalog
+    catalog: CurrentCatalog
     tokens: Tokens
     submissions: Submissions
     reader: JobReader
@@ -49,10 +49,15 @@ class Services:
     uploads: UploadSettings
     analysis: AnalysisSettings
     results: ResultSettings = field(default_factory=ResultSettings)
+    tenant: str = DEFAULT_TENANT
+    """Whose jobs the public app takes and shows."""
 
 
-def services_of(request: Request) -> Services:
-    """What the app was made with; both apps keep it in `app.state.services`."""
+async def services_of(request: Request) -> Services:
+    """What the app was made with; both apps keep it in `app.state.services`.
+
+    A coroutine, since FastAPI would send a plain function to a thread for every request.
+    """
     services: Services = request.app.state.services
     return services
 
@@ -72,7 +77,7 @@ async def services_from_environment() -> AsyncIterator[Services]:
             database=database,
             store=store,
             wakeup=wakeup,
-            catalog=read_catalog(CatalogSettings().file),
+            catalog=LiveCatalog(CatalogSettings().file),
             tokens=Tokens(TokenSettings()),
             submissions=PostgresSubmissions(database),
             reader=PostgresReader(database),
@@ -80,6 +85,7 @@ async def services_from_environment() -> AsyncIterator[Services]:
             segments=PostgresSegments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
             uploads=UploadSettings(),
             analysis=AnalysisSettings(),
+            tenant=TenantSettings().tenant,
         )
     finally:
         await wakeup.close()

@@ -33,7 +33,7 @@ class ObjectDetector:
         outputs = ("boxes", "scores", "classes")
         answer = self._inference.infer(self._detector.model, {"frames": square[None]}, outputs)
         scores, classes = answer["scores"][0], answer["classes"][0]
-        kept = np.flatnonzero(scores >= self._detector.score_threshold)[:MAX_DETECTIONS]
+        kept = np.flatnonzero((scores >= self._detector.score_threshold) & self._wanted(classes))[:MAX_DETECTIONS]
         corners = answer["boxes"][0][kept].astype(np.float32)
         # All scores, since NaN compares false and would be taken for an empty frame.
         if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
@@ -41,6 +41,14 @@ class ObjectDetector:
         boxes = fitted.to_frame(corners)
         rows = zip(boxes.tolist(), scores[kept].tolist(), classes[kept].tolist(), strict=True)
         return tuple(self._detection(*row) for row in rows)
+
+    def _wanted(self, classes: NDArray[np.int32]) -> NDArray[np.bool_] | bool:
+        """Which boxes are of a class that the pipeline keeps. A class that no label stands for is never left out unseen."""
+        if self._detector.keep is None:
+            return True
+        unknown = (classes < 0) | (classes >= len(self._detector.labels))
+        wanted: NDArray[np.bool_] = np.isin(classes, self._detector.keep) | unknown
+        return wanted
 
     def _detection(self, box: list[float], score: float, class_id: int) -> Detection:
         if not 0 <= class_id < len(self._detector.labels):

@@ -17,6 +17,9 @@ from vidette_local.settings import LocalSettings
 from vidette_local.triton_runtime import RuntimeUnavailable, TritonRuntime, prepare, sweep_shared_memory
 from vidette_models.builtin import write_builtin
 from vidette_models.errors import UnsupportedModel
+from vidette_models.pipelines_file import apply_file
+from vidette_models.refusal import Refused
+from vidette_models.repository import CATALOG, Repository
 
 
 @dataclass(slots=True)
@@ -43,22 +46,28 @@ class TritonPart:
     async def prepare(self) -> None:
         if self._runtime is None:
             self._runtime = await asyncio.to_thread(self._make)
-        await asyncio.to_thread(sweep_shared_memory, self.grpc_port)
+        await asyncio.to_thread(sweep_shared_memory, self.stack_id)
 
     def _make(self) -> TritonRuntime:
         try:
             runtime = prepare(self.settings.runtime, self.settings.triton_project, self.settings.uv)
             self.write_models(self.repository)
+            if self.settings.pipelines_file is not None:
+                apply_file(Repository(self.repository), self.settings.pipelines_file)
         except RuntimeUnavailable as error:
             raise StartFailed(f"Triton's environment could not be made: {error}") from error
         except UnsupportedModel as error:
             raise StartFailed(f"the models could not be written to {self.repository}: {error}") from error
+        except Refused as refusal:
+            raise StartFailed(f"the pipelines could not be written:\n{refusal}") from refusal
         return runtime
 
     def command(self) -> Command:
         if self._runtime is None:
             raise StartFailed("triton was not prepared")
-        command = self._runtime.command(self.repository, self.grpc_port, self.metrics_port, self.control_secret)
+        command = self._runtime.command(
+            self.repository, self.grpc_port, self.metrics_port, self.control_secret, self.stack_id
+        )
         # Its models run in processes of their own that would outlive a killed server for seconds.
         return replace(command, env={**command.env, STACK: self.stack_id}, guarded=True)
 
@@ -75,4 +84,4 @@ class TritonPart:
 
     def catalog(self) -> Catalog:
         """What the repository holds, as written by `prepare`."""
-        return Catalog.model_validate_json((self.repository / "catalog.json").read_text())
+        return Catalog.model_validate_json((self.repository / CATALOG).read_text())

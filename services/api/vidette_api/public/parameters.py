@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from vidette_api.catalog import CurrentCatalog
 from vidette_api.public.form import Field, refused
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
-from vidette_core.domain.pipelines import Catalog, Pipeline
+from vidette_core.domain.pipelines import Pipeline
 from vidette_core.domain.sampling import Sampling
 
 LARGEST = 2**31 - 1
@@ -26,7 +27,7 @@ class Parameters:
 class ParameterReader:
     """Takes the fields as they come, each checked at once, so that a bad one before the file is refused before the file."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: CurrentCatalog) -> None:
         self._catalog = catalog
         self._pipeline: Pipeline | None = None
         self._numbers: dict[str, int] = {}
@@ -39,6 +40,15 @@ class ParameterReader:
         elif value not in _ABSENT:
             self._numbers[field.name] = whole_number(field.name, value, LARGEST)
 
+    def confirm(self) -> None:
+        """Look the pipeline up again, if it has been named already. Raises `DomainError` when it has gone meanwhile.
+
+        To be called once the job's row is there: only from then on are the versions safe that the catalog names, and a pipeline
+        that was named before may be an older one.
+        """
+        if self._pipeline is not None:
+            self._pipeline = self._known(self._pipeline.id)
+
     def complete(self) -> Parameters:
         """What was asked for, with the defaults. Raises `DomainError` when `pipeline_id` never came."""
         if self._pipeline is None:
@@ -48,12 +58,12 @@ class ParameterReader:
 
     @property
     def _allowed(self) -> str:
-        return ", ".join(self._catalog.ids) or "none; this installation has no pipeline"
+        return ", ".join(self._catalog().ids) or "none; this installation has no pipeline"
 
     def _known(self, value: str) -> Pipeline | None:
         if not value:
             return None
-        pipeline = self._catalog.get(value)
+        pipeline = self._catalog().get(value)
         if pipeline is None:
             message = f"Unknown pipeline_id {_shown(value)}. Allowed: {self._allowed}."
             raise DomainError(Problem(ErrorCode.UNKNOWN_PIPELINE, message))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from vidette_api.http_errors import ERROR_HEADER, STATUS
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.jobs import JobState
-from vidette_core.domain.pipelines import ModelRef
+from vidette_core.domain.pipelines import ModelRef, Origin
 from vidette_core.domain.results import FrameRow
 
 
@@ -97,23 +97,33 @@ class JobResults(_Answer):
 
 
 class DetectorAnswer(_Answer):
+    """`labels` are those that results may hold, `size` is the side in pixels of the square that the model looks at."""
+
     model: ModelRef
     family: str
+    size: int
     labels: tuple[str, ...]
     score_threshold: float
     iou_threshold: float
 
 
 class TextAnswer(_Answer):
+    """Lines whose confidence is below `text_threshold` are left out."""
+
     detection: ModelRef
     recognition: ModelRef
+    text_threshold: float
 
 
 class PipelineAnswer(_Answer):
-    """What a `pipeline_id` stands for now; a job keeps what it was submitted with."""
+    """What a `pipeline_id` stands for now; a job keeps what it was submitted with.
+
+    `origin`: `builtin`, `model` (added with a model) or `file` (declared in a pipelines file).
+    """
 
     id: str
     description: str
+    origin: Origin
     detector: DetectorAnswer | None
     text: TextAnswer | None
 
