@@ -1,3 +1,3 @@
 """Fixtures for all tests: real servers, each started at most once and only when a test asks for it."""
 
-pytest_plugins = ["tests.support.servers", "tests.support.stacks", "tests.support.triton"]
+pytest_plugins = ["tests.support.both_clients", "tests.support.servers", "tests.support.stacks", "tests.support.triton"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 JOB = UUID("0192f0c1-7a52-7c3e-9a55-0d7b6f1f2a31")
@@ -29,12 +30,39 @@ class Script:
     """Answers by `METHOD path`, given in turn; the last is repeated. Requests are recorded with their bodies."""
 
     answers: dict[str, list[Answer]]
+    results: PagedResults | None = None
     url: str = ""
     requests: list[tuple[str, bytes]] = field(default_factory=list)
 
     def next(self, key: str) -> Answer:
+        if self.results is not None and key.startswith(RESULTS):
+            return self.results.answer(key)
         turns = self.answers.get(key, [Answer(404, b"<h1>nothing here</h1>", {"Content-Type": "text/html"})])
         return turns.pop(0) if len(turns) > 1 else turns[0]
+
+
+@dataclass(slots=True)
+class PagedResults:
+    """The results of a job as the service pages them: by `limit`, by `cursor`, with a `Link` to the rest.
+
+    Each number in `breaks` ends one answer without a limit: the connection is closed in the middle of the row after so many.
+    """
+
+    rows: list[dict[str, object]]
+    breaks: list[int] = field(default_factory=list)
+
+    def answer(self, key: str) -> Answer:
+        query = parse_qs(urlsplit(key).query)
+        first = int(query.get("cursor", ["at-0"])[0].removeprefix("at-"))
+        end = min(first + int(query["limit"][0]), len(self.rows)) if "limit" in query else len(self.rows)
+        whole = as_lines(self.rows[first:end])
+        headers = dict(whole.headers)
+        if end < len(self.rows):
+            headers["Link"] = f'</video/results/{JOB}?limit={end - first}&cursor=at-{end}>; rel="next"'
+        if "limit" in query or not self.breaks:
+            return Answer(200, whole.body, headers)
+        sent = len(as_lines(self.rows[first : first + self.breaks.pop(0)]).body) + 7
+        return Answer(200, whole.body, headers, cut=max(len(whole.body) - sent, 1))
 
 
 def as_json(value: object, status: int = 200, **headers: str) -> Answer:
@@ -70,13 +98,20 @@ def facts(**more: object) -> Answer:
 STATUS = f"GET /video/status/{JOB}"
 RESULTS = f"GET /video/results/{JOB}"
 FACTS = f"{RESULTS}?limit=1"
+CANCEL = f"POST /video/cancel/{JOB}"
+PIPELINES = "GET /pipelines"
 SUBMIT = "POST /video/submit"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # the default of 5 resets some of the connections that are made all at once
+
+
 @contextmanager
-def scripted_service(answers: dict[str, list[Answer]]) -> Iterator[Script]:
-    """Serves the script on a free port of this machine."""
-    script = Script(answers)
+def scripted_service(answers: dict[str, list[Answer]], results: PagedResults | None = None) -> Iterator[Script]:
+    """Serves the script on a free port of this machine; all questions for results go to `results`, where it is given."""
+    script = Script(answers, results)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -104,8 +139,7 @@ def scripted_service(answers: dict[str, list[Answer]]) -> Iterator[Script]:
             if answer.cut:
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     script.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

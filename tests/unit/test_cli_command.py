@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.scripted_service import (
+    CANCEL,
     FACTS,
     JOB,
+    PIPELINES,
     RESULTS,
     STATUS,
     SUBMIT,
@@ -36,6 +38,7 @@ ACCEPTED = as_json({"job_id": str(JOB)})
 COMPLETED = job("completed", progress=1.0)
 FAILED = job("failed", error={"code": "invalid_video", "message": "No frame of the video decodes."})
 UNKNOWN = as_json({"detail": "Job not found"}, 404, Vidette_Error="not_found")
+OVER = as_json({"detail": "The job has ended already."}, 409, Vidette_Error="job_over")
 UNFINISHED = as_json({"detail": "Job not completed"}, 404, Vidette_Error="not_completed")
 
 
@@ -119,6 +122,8 @@ def read_terminal(terminal: int) -> str:
         ({STATUS: [FAILED]}, ["status", str(JOB)], ExitCode.OK, ""),
         ({STATUS: [as_json({"detail": "No."}, 500)]}, ["status", str(JOB)], ExitCode.UNAVAILABLE, "No."),
         ({}, ["status", str(JOB)], ExitCode.UNAVAILABLE, "not as a Vidette service does"),
+        ({CANCEL: [OVER]}, ["cancel", str(JOB)], ExitCode.REFUSED, "has ended already"),
+        ({CANCEL: [UNKNOWN]}, ["cancel", str(JOB)], ExitCode.NOT_FOUND, "Job not found"),
         ({}, ["results", str(JOB), "--json", "--ndjson"], ExitCode.REFUSED, "exclude each other"),
         ({}, ["submit", "/nowhere/at/all.mp4"], ExitCode.REFUSED, "does not exist"),
         ({}, ["submit", "/"], ExitCode.REFUSED, "/ is a folder. Only a regular file can be sent"),
@@ -260,6 +265,27 @@ def wait_for_status_request(script: Script) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.3)
+
+
+def test_a_cancelled_job_is_shown_as_it_stands() -> None:
+    with scripted_service({CANCEL: [job("running", progress=0.25)]}) as script:
+        shown = vidette(script.url, "cancel", str(JOB))
+        document = vidette(script.url, "cancel", str(JOB), "--json")
+    assert shown.returncode == ExitCode.OK
+    assert "running" in shown.stdout
+    assert json.loads(document.stdout)["job_id"] == str(JOB)
+
+
+def test_pipelines_are_listed_in_a_table_and_as_the_service_has_them() -> None:
+    model = {"name": "yolox_nano", "version": 3, "digest": "sha256:00"}
+    detector = {"model": model, "family": "yolox", "labels": ["person", "car"], "keep": ["car"]}
+    document = {"pipelines": [{"id": "yolox_nano", "description": "[b]Objects[/]", "detector": detector, "text": None}]}
+    with scripted_service({PIPELINES: [as_json(document)]}) as script:
+        shown = vidette(script.url, "pipelines")
+        given = vidette(script.url, "pipelines", "--json")
+    assert (shown.returncode, given.returncode) == (ExitCode.OK, ExitCode.OK)
+    assert shown.stdout.split()[-6:] == ["yolox_nano", "yolox_nano", "3", "2", "-", "[b]Objects[/]"]
+    assert json.loads(given.stdout) == document
 
 
 def test_help_lists_every_exit_code() -> None:

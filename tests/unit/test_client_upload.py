@@ -1,9 +1,11 @@
-"""Uploads against servers that answer before, during and after the body."""
+"""Uploads of both clients, against servers that answer before, during and after the body."""
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scripted_service import JOB, SUBMIT, as_json, scripted_service
-from vidette import Client, ClientCode, Timeouts, VidetteError
+from tests.support.both_clients import Connect
+from tests.support.scripted_service import JOB, SUBMIT, Answer, as_json, scripted_service
+from vidette import ClientCode, RetryPolicy, Timeouts, VidetteError
+from vidette.errors import (
+    BadAnswer,
+    BadFile,
+    ConnectionLost,
+    DatabaseUnavailable,
+    InternalError,
+    InvalidFormat,
+    ServiceUnavailable,
+    StoreUnavailable,
+    TooManyUploads,
+    Unreachable,
+)
 
 MIB = 1024 * 1024
+QUICK = RetryPolicy(attempts=3, first=0.01, longest=0.02, longest_asked=0.05)
 REFUSAL = b'{"detail": "Invalid file format. Must be MP4, MOV, or AVI."}'
 HEAD = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nVidette-Error: invalid_format\r\n"
@@ -55,7 +71,9 @@ def read_exactly(connection: socket.socket, size: int) -> None:
         size -= len(connection.recv(min(size, 65536)))
 
 
-def test_a_refusal_sent_before_the_body_is_through_is_read_and_ends_the_sending(large_file: Path) -> None:
+def test_a_refusal_sent_before_the_body_is_through_is_read_and_ends_the_sending(
+    connect: Connect, large_file: Path
+) -> None:
     received: list[int] = []
 
     def refuse_and_drain(connection: socket.socket) -> None:
@@ -66,34 +84,34 @@ def test_a_refusal_sent_before_the_body_is_through_is_read_and_ends_the_sending(
             drained += len(piece)
         received.append(drained)
 
-    with raw_server(refuse_and_drain) as url, Client(url) as client, pytest.raises(VidetteError) as caught:
+    with raw_server(refuse_and_drain) as url, connect(url) as client, pytest.raises(InvalidFormat) as caught:
         client.submit(large_file, "yolo_ocr")
     assert (caught.value.status_code, caught.value.code) == (400, "invalid_format")
     assert caught.value.detail == "Invalid file format. Must be MP4, MOV, or AVI."
     assert received[0] < 32 * MIB, "the client went on sending a body that nobody wanted"
 
 
-def test_a_refusal_is_read_even_when_the_server_reads_no_further_and_closes(large_file: Path) -> None:
+def test_a_refusal_is_read_even_when_the_server_reads_no_further_and_closes(connect: Connect, large_file: Path) -> None:
     def refuse_and_close(connection: socket.socket) -> None:
         read_exactly(connection, 65536)
         connection.sendall(HEAD + REFUSAL)
 
-    with raw_server(refuse_and_close) as url, Client(url) as client, pytest.raises(VidetteError) as caught:
+    with raw_server(refuse_and_close) as url, connect(url) as client, pytest.raises(InvalidFormat) as caught:
         client.submit(large_file, "yolo_ocr")
     assert caught.value.code == "invalid_format"
 
 
-def test_a_connection_lost_without_an_answer_is_a_plain_sentence(large_file: Path) -> None:
+def test_a_connection_lost_without_an_answer_is_a_plain_sentence(connect: Connect, large_file: Path) -> None:
     with (
         raw_server(lambda connection: read_exactly(connection, 65536)) as url,
-        Client(url) as client,
-        pytest.raises(VidetteError, match="was lost before the answer was complete") as caught,
+        connect(url) as client,
+        pytest.raises(ConnectionLost, match="was lost before the answer was complete") as caught,
     ):
         client.submit(large_file, "yolo_ocr")
-    assert (caught.value.status_code, caught.value.code) == (None, ClientCode.UNREACHABLE)
+    assert (caught.value.status_code, caught.value.code) == (None, ClientCode.CONNECTION_LOST)
 
 
-def test_a_server_that_never_answers_is_given_up_on(tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_given_up_on(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"x" * 1000)
 
@@ -103,18 +121,18 @@ def test_a_server_that_never_answers_is_given_up_on(tmp_path: Path) -> None:
 
     with (
         raw_server(listen_only) as url,
-        Client(url, Timeouts(accept=0.3)) as client,
+        connect(url, Timeouts(accept=0.3)) as client,
         pytest.raises(VidetteError) as caught,
     ):
         client.submit(path, "yolo_ocr")
     assert caught.value.code == ClientCode.TIMED_OUT
 
 
-def test_the_file_is_sent_first_and_the_fields_after_it(tmp_path: Path) -> None:
+def test_the_file_is_sent_first_and_the_fields_after_it(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"the video's bytes")
     seen: list[tuple[int, int]] = []
-    with scripted_service({SUBMIT: [as_json({"job_id": str(JOB)})]}) as script, Client(script.url) as client:
+    with scripted_service({SUBMIT: [as_json({"job_id": str(JOB)})]}) as script, connect(script.url) as client:
         job = client.submit(path, "yolo_ocr", 5, 12, on_progress=lambda sent, total: seen.append((sent, total)))
     body = script.requests[0][1]
     parts = [body.index(name) for name in (b'"file"', b'"pipeline_id"', b'"frame_stride"', b'"max_frames"')]
@@ -126,7 +144,7 @@ def test_the_file_is_sent_first_and_the_fields_after_it(tmp_path: Path) -> None:
     assert seen[-1] == (17, 17)
 
 
-def test_an_upload_needs_no_more_memory_than_a_few_pieces(large_file: Path) -> None:
+def test_an_upload_needs_no_more_memory_than_a_few_pieces(connect: Connect, large_file: Path) -> None:
     def accept(connection: socket.socket) -> None:
         read_exactly(connection, 64 * MIB)
         body = b'{"job_id": "%s"}' % str(JOB).encode()
@@ -134,7 +152,7 @@ def test_an_upload_needs_no_more_memory_than_a_few_pieces(large_file: Path) -> N
         while connection.recv(65536):
             pass
 
-    with raw_server(accept) as url, Client(url) as client:
+    with raw_server(accept) as url, connect(url) as client:
         tracemalloc.start()
         try:
             client.submit(large_file, "yolo_ocr")
@@ -144,22 +162,100 @@ def test_an_upload_needs_no_more_memory_than_a_few_pieces(large_file: Path) -> N
     assert peak < 4 * MIB
 
 
-def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
-    with Client("http://127.0.0.1:9") as client, pytest.raises(VidetteError) as caught:
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(connect: Connect, tmp_path: Path) -> None:
+    with connect("http://127.0.0.1:9") as client, pytest.raises(BadFile) as caught:
         client.submit(tmp_path / "nowhere.mp4", "yolo_ocr")
     assert caught.value.code == ClientCode.BAD_FILE
     assert caught.value.detail.endswith("nowhere.mp4 does not exist.")
 
 
-def test_an_upload_refused_for_want_of_room_is_not_repeated(tmp_path: Path) -> None:
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(b"x")
-    busy = as_json({"detail": "Too many uploads at once."}, 503, Vidette_Error="too_many_uploads", Retry_After="7")
+@pytest.fixture
+def small_file(tmp_path: Path) -> Path:
+    path = tmp_path / 'a "clip".mp4'
+    path.write_bytes(b"x" * 1000)
+    return path
+
+
+def refusal(status: int, code: str) -> Answer:
+    return as_json({"detail": f"{code}."}, status, Vidette_Error=code, Retry_After="7")
+
+
+def test_an_upload_for_which_there_was_no_room_is_sent_again_as_often_as_allowed(
+    connect: Connect, small_file: Path
+) -> None:
+    busy = refusal(503, "too_many_uploads")
     with (
-        scripted_service({SUBMIT: [busy]}) as script,
-        Client(script.url) as client,
-        pytest.raises(VidetteError) as caught,
+        scripted_service({SUBMIT: [busy, as_json({"job_id": str(JOB)}), busy]}) as script,
+        connect(script.url, retries=QUICK) as client,
     ):
-        client.submit(path, "yolo_ocr")
-    assert (caught.value.code, caught.value.retry_after) == ("too_many_uploads", 7.0)
+        assert client.submit(small_file, "yolo_ocr") == JOB
+        assert [body.count(b"x" * 1000) for _, body in script.requests] == [1, 1]
+        with pytest.raises(TooManyUploads) as caught:
+            client.submit(small_file, "yolo_ocr")
+    assert caught.value.retry_after == 7.0
+    assert len(script.requests) == 2 + QUICK.attempts
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (refusal(503, "database_unavailable"), DatabaseUnavailable),
+        (refusal(503, "store_unavailable"), StoreUnavailable),
+        (refusal(500, "internal"), InternalError),
+        (Answer(503, b"<html>", {"Content-Type": "text/html"}), ServiceUnavailable),
+        (Answer(200, b'{"job_id": ', cut=1), ConnectionLost),
+        (Answer(200, b"<html>hello</html>"), BadAnswer),
+    ],
+)
+def test_an_upload_that_may_have_made_a_job_is_never_sent_again(
+    connect: Connect, small_file: Path, answer: Answer, expected: type[VidetteError]
+) -> None:
+    with (
+        scripted_service({SUBMIT: [answer, as_json({"job_id": str(JOB)})]}) as script,
+        connect(script.url, retries=QUICK) as client,
+        pytest.raises(expected),
+    ):
+        client.submit(small_file, "yolo_ocr")
     assert len(script.requests) == 1
+
+
+def test_a_service_that_comes_up_late_gets_the_upload_and_one_that_does_not_is_named(
+    connect: Connect, small_file: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        address = reserved.getsockname()
+    url = f"http://127.0.0.1:{address[1]}"
+    with connect(url, retries=QUICK) as client, pytest.raises(Unreachable):
+        client.submit(small_file, "yolo_ocr")
+
+    def come_up() -> None:
+        time.sleep(0.3)
+        with socket.create_server(address) as listener:
+            listener.settimeout(20)
+            connection, _ = listener.accept()
+            with connection:
+                body = b'{"job_id": "%s"}' % str(JOB).encode()
+                read_exactly(connection, 1200)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    late = threading.Thread(target=come_up)
+    late.start()
+    with connect(url, retries=RetryPolicy(attempts=100, first=0.05, longest=0.1)) as client:
+        assert client.submit(small_file, "yolo_ocr") == JOB
+    late.join(20)
+
+
+def test_a_quote_in_a_file_name_does_not_end_it(connect: Connect, small_file: Path) -> None:
+    with scripted_service({SUBMIT: [as_json({"job_id": str(JOB)})]}) as script, connect(script.url) as client:
+        client.submit(small_file, "yolo_ocr")
+    assert b'filename="a %22clip%22.mp4"\r\n' in script.requests[0][1]
+
+
+@pytest.mark.parametrize("size", [48 * MIB + 1, 80 * MIB])
+def test_a_file_that_changes_while_it_is_sent_is_an_error(connect: Connect, large_file: Path, size: int) -> None:
+    with (
+        scripted_service({SUBMIT: [as_json({"job_id": str(JOB)})]}) as script,
+        connect(script.url) as client,
+        pytest.raises(BadFile, match="changed while it was being sent"),
+    ):
+        client.submit(large_file, "yolo_ocr", on_progress=lambda *_: os.truncate(large_file, size))

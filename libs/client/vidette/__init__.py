@@ -1,21 +1,39 @@
-"""The Python client of Vidette and the `vidette` command."""
+"""The Python clients of Vidette and the `vidette` command. The errors are in `vidette.errors`, a class for each code."""
 
-from vidette.client import Client, Timeouts
-from vidette.errors import ClientCode, VidetteError
-from vidette.models import Detection, FrameResult, FrameRow, JobState, JobStatus, ModelRef, ResultFacts, TextLine
+from vidette.async_client import AsyncClient
+from vidette.client import Client
+from vidette.errors import ClientCode, JobFailed, RequestRefused, ServiceFailed, ServiceUnavailable, VidetteError
+from vidette.flows import Timeouts
+from vidette.models import (
+    Detection,
+    FrameResult,
+    FrameRow,
+    JobState,
+    JobStatus,
+    ModelRef,
+    Pipeline,
+    ResultFacts,
+    TextLine,
+)
 from vidette.retry import RetryPolicy
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "ClientCode",
     "Detection",
     "FrameResult",
     "FrameRow",
+    "JobFailed",
     "JobState",
     "JobStatus",
     "ModelRef",
+    "Pipeline",
+    "RequestRefused",
     "ResultFacts",
     "RetryPolicy",
+    "ServiceFailed",
+    "ServiceUnavailable",
     "TextLine",
     "Timeouts",
     "VidetteError",

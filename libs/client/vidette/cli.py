@@ -1,4 +1,4 @@
-"""The `vidette` command: submit a video, ask for its status, read its results.
+"""The `vidette` command: submit a video, ask for its status, read its results, cancel it; list the pipelines.
 
 Data goes to the output stream and nothing else does, so that every command can be piped; bars, notes and errors go to the
 error stream.
@@ -21,8 +21,8 @@ from rich.console import Console
 from vidette import plugins
 from vidette.client import Client
 from vidette.commands import Command, Group
-from vidette.display import job_bar, results_table, status_table, upload_bar
-from vidette.errors import VidetteError
+from vidette.display import job_bar, pipelines_table, results_table, status_table, upload_bar
+from vidette.errors import NotFound, VidetteError
 from vidette.exits import ExitCode, reported, say_error
 from vidette.models import FrameRow, JobState, JobStatus
 from vidette.settings import ClientSettings
@@ -137,6 +137,32 @@ def results(
             _print_table(client.results(job), limit)
 
 
+@app.command(cls=Command, epilog=_EPILOG)
+def cancel(job_id: JobArgument, as_json: JsonOption = False, url: UrlOption = None) -> None:
+    """End a job that is not wanted any more.
+
+    Exits with 0 once the service has promised it; the job's status says `failed` soon after. A job that has ended already is
+    refused.
+    """
+    with reported(_ERRORS), _client(url) as client:
+        found = client.cancel(_parse(job_id))
+        if as_json:
+            _print_status(found)
+        else:
+            Console().print(status_table(found))
+
+
+@app.command(cls=Command, epilog=_EPILOG)
+def pipelines(as_json: JsonOption = False, url: UrlOption = None) -> None:
+    """List what a video can be analysed with."""
+    with reported(_ERRORS), _client(url) as client:
+        found = client.pipelines()
+        if as_json:
+            _print(json.dumps({"pipelines": [one.model_dump(mode="json", exclude_unset=True) for one in found]}))
+        else:
+            Console().print(pipelines_table(found))
+
+
 def _client(url: str | None) -> Client:
     return Client(url or ClientSettings().url)
 
@@ -146,7 +172,7 @@ def _parse(job_id: str) -> UUID:
         return UUID(job_id)
     except ValueError as error:
         # The service says the same of an id that is none, and so does the exit code.
-        raise VidetteError(404, "not_found", "Job not found.") from error
+        raise NotFound(404, "not_found", "Job not found.") from error
 
 
 def _print(text: str) -> None:

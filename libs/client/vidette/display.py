@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from vidette.models import Detection, FrameRow, JobState, JobStatus
+from vidette.models import Detection, FrameRow, JobState, JobStatus, ModelRef, Pipeline
 
 COLOURS: Final = {
     JobState.PENDING: "yellow",
@@ -125,6 +125,30 @@ def results_table(rows: Iterable[FrameRow]) -> Table:
         lines = [plain(line) for line in result.text.splitlines()]
         table.add_row(str(row.frame_index), clock(result.timestamp_ms), objects, Text(" · ".join(lines)))
     return table
+
+
+def pipelines_table(pipelines: Iterable[Pipeline]) -> Table:
+    """A row for each pipeline: what it finds objects with, of how many kinds, what it reads text with."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=False)
+    table.add_column("pipeline", no_wrap=True)
+    table.add_column("objects", overflow="fold")
+    table.add_column("labels", justify="right")
+    table.add_column("text", overflow="fold")
+    table.add_column("", style="dim", overflow="fold")
+    for pipeline in pipelines:
+        finder, reader = pipeline.detector, pipeline.text
+        table.add_row(
+            Text(plain(pipeline.id)),
+            _model(finder.model if finder else None),
+            str(len(finder.labels)) if finder else "-",
+            _model(reader.recognition if reader else None),
+            Text(plain(pipeline.description)),
+        )
+    return table
+
+
+def _model(model: ModelRef | None) -> Text:
+    return Text(plain(f"{model.name} {model.version}")) if model else Text("-")
 
 
 def objects_text(detections: Iterable[Detection]) -> Text:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from vidette.display import plain
-from vidette.errors import ClientCode, VidetteError
+from vidette.errors import ClientCode, JobFailed, VidetteError
 from vidette.settings import ClientSettings
 
 
@@ -46,6 +46,8 @@ _MEANINGS = {
 
 def exit_code(error: VidetteError) -> ExitCode:
     """What the shell is told about an error."""
+    if isinstance(error, JobFailed):
+        return ExitCode.JOB_FAILED
     if error.code in {ClientCode.BAD_FILE, ClientCode.BAD_ADDRESS}:
         return ExitCode.REFUSED
     if error.status_code is None or error.code == ClientCode.BAD_ANSWER or error.status_code == 429:

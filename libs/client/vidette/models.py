@@ -106,3 +106,29 @@ class ResultFacts(_Answer):
     updated_at: datetime
     models: tuple[ModelRef, ...] = ()
     summary: dict[str, int] = Field(default_factory=dict)
+
+
+class DetectorFacts(_Answer):
+    """What finds objects: its model, the labels it knows, and from which score on it counts."""
+
+    model: ModelRef
+    family: str = ""
+    labels: tuple[str, ...] = ()
+    score_threshold: float | None = None
+    iou_threshold: float | None = None
+
+
+class TextFacts(_Answer):
+    """What reads text: the model that finds lines and the one that reads them."""
+
+    detection: ModelRef
+    recognition: ModelRef
+
+
+class Pipeline(_Answer):
+    """What a `pipeline_id` stands for now; a job keeps what it was submitted with."""
+
+    id: str
+    description: str = ""
+    detector: DetectorFacts | None = None
+    text: TextFacts | None = None

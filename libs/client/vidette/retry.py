@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from vidette.errors import ClientCode, VidetteError
+from vidette.errors import ServiceUnavailable, TooManyUploads, Unreachable, VidetteError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,15 @@ class RetryPolicy:
 
 def is_transient(error: VidetteError) -> bool:
     """Whether the same question may get an answer a moment later."""
-    if error.status_code is None:
-        return error.code in {ClientCode.UNREACHABLE, ClientCode.TIMED_OUT}
-    return error.status_code in {502, 503, 504}
+    return isinstance(error, ServiceUnavailable)
+
+
+def may_send_again(error: VidetteError) -> bool:
+    """Whether an upload that ended so can have made no job: nothing was sent, or the service had no room to begin it.
+
+    Any other end leaves it open. A 503 of the database, for one, may stand for a commit whose outcome nobody could tell.
+    """
+    return isinstance(error, Unreachable | TooManyUploads)
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
