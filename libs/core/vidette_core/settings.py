@@ -28,9 +28,13 @@ class DatabaseSettings(BaseSettings):
     url: SecretStr
     """`postgresql+asyncpg://user:password@host:port/database`."""
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10
-    """Connections a process may hold. Ten serve hundreds of requests a second, since no transaction waits for the network."""
+    """Connections a process may hold, and four more for reading single jobs. Ten serve hundreds of requests a second, since no
+    transaction waits for the network."""
     timeout_s: Seconds = 10.0
     """For connecting, for a free connection, and for each statement. Longer than any healthy statement takes by far."""
+    statement_cache: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Statements kept prepared in each connection. 0 suits every PgBouncer; 100 makes reads of a job's status several times
+    quicker, and is right without PgBouncer, or with 1.21 and newer where `max_prepared_statements` is not 0."""
 
 
 class StoreSettings(BaseSettings):
@@ -43,8 +47,11 @@ class StoreSettings(BaseSettings):
     worker_endpoint: str | None = None
     """Where workers reach it, when that differs: presigned URLs for workers are made for this address."""
     bucket: str = "vidette"
+    """It has to exist."""
     access_key: SecretStr
+    """Of a user who may read, write, list and delete in the bucket."""
     secret_key: SecretStr
+    """The key's secret."""
     region: str = "us-east-1"
     """Most S3-compatible stores accept only this name."""
     timeout_s: Seconds = 30.0
@@ -85,6 +92,7 @@ class LogSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_LOG_", frozen=True)
 
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    """The least severe lines that are written; case does not matter."""
     format: Literal["json", "text"] = "json"
     """`json` for machines, `text` for a terminal."""
 
@@ -122,6 +130,9 @@ class WorkerTuning(BaseSettings):
     """For one request. A CPU server may queue several seconds of OCR before it."""
     patience_s: Seconds = 300.0
     """How long something that is away (Triton, the gateway, the store) is waited for, before the worker exits with 75."""
+    text_reuse: bool = True
+    """Whether a line that stands unchanged since an earlier frame of its chunk keeps its text unread. Reading is by far what
+    costs most, and no text came out otherwise on any clip tried: off only to measure that."""
 
 
 class VideoLimitSettings(BaseSettings):
@@ -134,6 +145,7 @@ class VideoLimitSettings(BaseSettings):
     frames: Annotated[int, Field(ge=1)] = 10_000_000
     """Displayed frames: 46 hours at 60 a second."""
     duration_s: Seconds = 24 * 3600.0
+    """Of the video, by its own timestamps."""
 
 
 def as_environment(settings: BaseSettings) -> dict[str, str]:

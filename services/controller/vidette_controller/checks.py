@@ -1,7 +1,7 @@
 """One running job and its launched job in; at most one action out. An ordered list of named pure checks.
 
-The first check that has an opinion decides. The order is the policy: what the client wants, what a worker reported and what is already committed
-comes before what the launcher says, because PostgreSQL is the truth and the launcher only explains.
+The first check that has an opinion decides. The order is the policy: what the client wants, what a worker reported and what is
+already committed come before what the launcher says, because PostgreSQL is the truth and the launcher only explains.
 """
 
 from __future__ import annotations

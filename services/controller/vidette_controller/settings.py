@@ -19,6 +19,7 @@ class ControllerSettings(BaseSettings):
     max_running: Annotated[int, Field(ge=1)] = 100
     """Jobs running at once, over all tenants. Caps apply before anything is launched."""
     max_running_per_tenant: Annotated[int, Field(ge=1)] = 50
+    """The same for each tenant."""
     sweep_s: Seconds = 15.0
     """Between two rounds that nothing asked for. The longest that a lost wake-up delays a job."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
@@ -39,6 +40,7 @@ class SweepSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_SWEEP_", frozen=True)
 
     interval_s: Seconds = 60.0
+    """Between two looks for what died halfway, and for what ended jobs left in the store."""
     upload_silence_s: Seconds = 300.0
     """An upload without a heartbeat for this long has lost its api process: 20 missed beats."""
 
@@ -49,6 +51,7 @@ class LaunchSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
 
     gateway_url: str
+    """Where workers reach the gateway, e.g. `http://vidette-gateway:8001`."""
     triton_url: str
     """`host:port` of Triton's gRPC service."""
     jobs_socket: Path
@@ -61,4 +64,6 @@ class OperationsSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_OPS_", frozen=True)
 
     host: str = "0.0.0.0"
+    """Where the controller serves its health and its metrics."""
     port: Port = 8002
+    """The port for it."""
