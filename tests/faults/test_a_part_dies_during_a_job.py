@@ -13,7 +13,7 @@ from vidette.client import Client
 from vidette.models import JobStatus
 from vidette_local.stack_process import StackProcess
 
-FRAMES = 1200
+FRAMES = 900
 
 
 def under_way(status: JobStatus) -> bool:
@@ -47,7 +47,7 @@ def test_a_job_completes_though_worker_after_worker_is_killed(stack: StackProces
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
 
 
-@pytest.mark.parametrize("part", ["api", "controller", "nats"])
+@pytest.mark.parametrize("part", ["postgres", "nats", "s3", "triton", "api", "controller"])
 def test_a_job_completes_though_another_part_is_killed(
     part: str, stack: StackProcess, client: Client, clip: Path
 ) -> None:

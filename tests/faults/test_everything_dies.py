@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -39,7 +39,9 @@ def test_the_next_start_goes_on_with_the_jobs_of_a_stack_that_was_killed(clip: P
     with stack_running(tmp_path) as stack, Client(stack.url) as client:
         running, waiting = (client.submit(clip, PIPELINE_ID) for _ in range(2))
         progress = until(client, running, under_way).progress
-        os.kill(stack.pid, signal.SIGKILL)
+        for pid in (stack.pid, *stack_processes(stack.home.path)):
+            with suppress(ProcessLookupError):  # the kernel has killed it when its supervisor died
+                os.kill(pid, signal.SIGKILL)
         stack.wait()
         wait_until(lambda: stack_processes(stack.home.path) == [], 10, "no process of the stack is left")
         stack.start()

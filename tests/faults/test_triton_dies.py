@@ -90,8 +90,8 @@ def test_a_killed_server_leaves_no_process_and_no_memory_and_a_new_one_serves_ol
         assert not inference.is_ready(server.model("lookup"))
         server.child.stop_blocking(5)  # ends what is left of the process group
         assert psutil.wait_procs(stubs, timeout=5)[1] == []
-        assert sweep_shared_memory(server.grpc_port) >= len(stubs)
-        assert not list(SHARED_MEMORY.glob(f"{shared_memory_prefix(server.grpc_port)}*"))
+        assert sweep_shared_memory(server.owner) >= len(stubs)
+        assert not list(SHARED_MEMORY.glob(f"{shared_memory_prefix(server.owner)}*"))
 
         with triton_running(folder, folder / "repository") as again:
             assert again.url == server.url

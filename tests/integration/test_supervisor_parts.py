@@ -73,3 +73,16 @@ def test_the_state_folder_may_be_moved(tmp_path: Path) -> None:
     with s3_running(tmp_path / "after") as endpoint:
         client = s3_client(endpoint.endpoint, endpoint.access_key, endpoint.secret_key)
         assert client.get_object(Bucket=endpoint.bucket, Key="kept")["Body"].read() == b"x" * 100_000
+
+
+def test_the_shared_memory_of_a_killed_postgres_is_removed_by_the_next(tmp_path: Path) -> None:
+    def shared() -> set[str]:
+        return {path.name for path in (tmp_path / "postgres" / "data" / "pg_dynshmem").iterdir()}
+
+    with postgres_running(tmp_path) as server:
+        first = shared()
+        assert first, "in the cluster, not in /dev/shm, where nobody would find it again"
+        server.child.kill()
+    assert shared() == first
+    with postgres_running(tmp_path):
+        assert not shared() & first

@@ -14,13 +14,14 @@ import pytest
 from tests.support.processes import is_alive, wait_until
 from tests.support.triton import write_pipelines
 from vidette_core.adapters.triton import TritonAdmin, TritonInference
+from vidette_core.domain.pipelines import Catalog
 from vidette_local.child import Child
 from vidette_local.parts.part import running
 from vidette_local.parts.triton import TritonPart
 from vidette_local.ports import load_or_pick
 from vidette_local.settings import LocalSettings
 from vidette_local.triton_runtime import sweep_shared_memory
-from vidette_local.triton_watch import TritonWatch, canaries
+from vidette_local.triton_watch import MOST_UNANSWERED, TritonWatch, canaries
 
 
 def make_part(folder: Path) -> TritonPart:
@@ -28,7 +29,7 @@ def make_part(folder: Path) -> TritonPart:
     return TritonPart(
         settings=LocalSettings(home=folder),
         repository=folder / "models",
-        stack_id="test",
+        stack_id=f"test{ports['grpc']}",
         grpc_port=ports["grpc"],
         metrics_port=ports["metrics"],
         control_secret="secret",
@@ -118,4 +119,56 @@ def test_the_model_processes_of_a_killed_server_end_with_it(tmp_path: Path) -> N
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: not any(is_alive(pid) for pid in models), 2, "nothing of it is left")
         assert time.monotonic() - began < 2
-    sweep_shared_memory(part.grpc_port)
+    sweep_shared_memory(part.stack_id)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_model_that_was_unloaded_is_loaded_though_another_cannot_be_looked_after(
+    part: TritonPart,
+) -> None:
+    first, second, *_ = canaries(part.catalog())
+    catalog = part.catalog().model_dump_json().replace(first.model.name, "nowhere")
+    said: list[str] = []
+    watcher = TritonWatch(
+        part.address,
+        part.control_secret,
+        lambda: Catalog.model_validate_json(catalog),
+        lambda _, what: said.append(what),
+        said.clear,
+    )
+    with TritonAdmin(part.address, part.control_secret) as admin, TritonInference(part.address) as inference:
+        admin.unload(second.model.name)
+        wait_until(lambda: not inference.is_ready(second.model), 20, "the model is unloaded")
+        watcher.look()
+        watcher.look()
+        assert inference.is_ready(second.model)
+    assert f"model {second.model.name} was not loaded, and is now" in said
+    (failure,) = [line for line in said if "nowhere" in line]
+    assert failure.startswith("model nowhere could not be looked after: Triton: load_model failed")
+
+
+def test_a_server_that_answers_nothing_is_started_anew_and_one_that_is_starting_is_left_alone(
+    part: TritonPart, server: Child
+) -> None:
+    restarts: list[str] = []
+    ready = True
+    watcher = TritonWatch(
+        part.address,
+        part.control_secret,
+        part.catalog,
+        lambda _, what: restarts.append(what),
+        lambda: restarts.append("restart"),
+        runs=lambda: ready,
+        answer_seconds=1,
+    )
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        ready = False
+        for _ in range(MOST_UNANSWERED):
+            watcher.look()
+        assert restarts == []
+        ready = True
+        watcher.look()
+        assert [line for line in restarts if line == "restart"] == ["restart"]
+    finally:
+        os.kill(server.pid, signal.SIGCONT)

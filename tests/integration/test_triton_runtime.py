@@ -120,7 +120,7 @@ def test_a_python_that_will_do_is_found_by_asking_it(tmp_path: Path) -> None:
 
 def test_the_command_restricts_what_workers_may_do(made: Path) -> None:
     runtime: TritonRuntime = prepare(made, PROJECT, "uv")
-    command = runtime.command(Path("/models"), 8001, 8002, "s3cret")
+    command = runtime.command(Path("/models"), 8001, 8002, "s3cret", "me")
     assert (
         "--grpc-restricted-protocol=metadata,shared-memory,model-config,model-repository,statistics,trace,logging"
         ":vidette-control=s3cret" in command.argv

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidette_local.child import Command
 from vidette_local.home import write_private
-from vidette_local.parts.nats import program
+from vidette_local.parts.program import program
 from vidette_local.parts.s3 import BUCKET, probe_store
 from vidette_local.ports import LOOPBACK
 

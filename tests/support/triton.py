@@ -54,6 +54,11 @@ class TritonServer:
     log: Path
     control_secret: str = field(repr=False)
 
+    @property
+    def owner(self) -> str:
+        """Names its shared memory."""
+        return _owner(self.grpc_port)
+
     def admin(self) -> TritonAdmin:
         """A fresh connection with the control secret."""
         return TritonAdmin(self.url, self.control_secret)
@@ -70,6 +75,10 @@ class TritonServer:
         alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
         (stub,) = [child for child in alive if any(f"/{name}/" in argument for argument in child.cmdline())]
         return stub
+
+
+def _owner(grpc_port: int) -> str:
+    return f"test{grpc_port}"
 
 
 def triton_runtime() -> TritonRuntime:
@@ -144,14 +153,15 @@ def triton_running(folder: Path, repository: Path) -> Iterator[TritonServer]:
     folder.mkdir(parents=True, exist_ok=True)
     ports = load_or_pick(folder / "triton-ports.json", ["grpc", "metrics"])
     log = folder / "triton.log"
-    child = Child.start(triton_runtime().command(repository, ports["grpc"], ports["metrics"], _SECRET), log)
+    owner = _owner(ports["grpc"])
+    child = Child.start(triton_runtime().command(repository, ports["grpc"], ports["metrics"], _SECRET, owner), log)
     server = TritonServer(f"127.0.0.1:{ports['grpc']}", ports["grpc"], repository, child, log, _SECRET)
     try:
         _wait_ready(server)
         yield server
     finally:
         child.stop_blocking(15)
-        sweep_shared_memory(ports["grpc"])
+        sweep_shared_memory(owner)
 
 
 def _wait_ready(server: TritonServer) -> None:

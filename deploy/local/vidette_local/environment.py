@@ -4,6 +4,7 @@
 |---|---|---|---|---|
 | `VIDETTE_STACK` | x | x | x | names the state folder; marks the processes of one stack |
 | `VIDETTE_DATABASE_URL` | x | x | | `postgresql+asyncpg://user:password@host:port/database` |
+| `VIDETTE_DATABASE_STATEMENT_CACHE` | x | x | | no PgBouncer stands before the stack's own database |
 | `VIDETTE_STORE_ENDPOINT`, `_BUCKET`, `_ACCESS_KEY`, `_SECRET_KEY`, `_REGION` | x | x | | the S3 store |
 | `VIDETTE_NATS_URL` | x | x | | `nats://token@host:port` |
 | `VIDETTE_TOKEN_SECRET` | x | x | | signs the workers' tokens, 32 bytes and more |
@@ -38,8 +39,8 @@ API_SHUTDOWN_S = 2
 """Who types `make down` wants it down: an upload under way is then aborted, and its row says so. `ApiPart` allows for it."""
 # A worker needs no more of the machine than these.
 _BARE = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
-# Measured: unary requests of 1.2 MB went from 136 to 452 a second with glibc told to keep its big blocks.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+"""Keep freed megabytes for the next frame, in Triton and its clients: 452 instead of 136 requests of 1.2 MB a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def part_environment(machine: Mapping[str, str], stack_id: str) -> dict[str, str
 def _shared(addresses: StackAddresses, credentials: Credentials) -> dict[str, str]:
     return {
         "VIDETTE_DATABASE_URL": addresses.database_url,
+        "VIDETTE_DATABASE_STATEMENT_CACHE": "100",
         "VIDETTE_STORE_ENDPOINT": addresses.store_endpoint,
         "VIDETTE_STORE_BUCKET": addresses.store_bucket,
         "VIDETTE_STORE_ACCESS_KEY": credentials.s3_access_key,
@@ -114,4 +116,4 @@ def worker_environment(machine: Mapping[str, str], stack_id: str) -> dict[str, s
     """What every worker gets before its launch specification is laid over it. Its metrics port is in its log."""
     bare = {name: machine[name] for name in _BARE if name in machine}
     metrics = {"VIDETTE_METRICS_HOST": LOOPBACK, "VIDETTE_METRICS_PORT": "0"}
-    return {**bare, **_MALLOC, **metrics, STACK: stack_id}
+    return {**bare, **MALLOC, **metrics, STACK: stack_id}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidette_local.child import Command
+from vidette_local.environment import MALLOC
 from vidette_local.ports import LOOPBACK
 from vidette_local.triton_python import VERSIONS, Python, find_python, inspect_python
 
@@ -32,8 +33,6 @@ _EXIT_SECONDS = 10
 _SYNC_SECONDS = 900
 """A first download is some 100 MB."""
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-"""Keep freed megabytes for the next frame, in server and client: 452 instead of 136 requests of 1.2 MB a second."""
 
 
 class RuntimeUnavailable(Exception):
@@ -52,8 +51,8 @@ class TritonRuntime:
         """The server's executable."""
         return _package(self.folder, self.python) / "bin" / "tritonserver"
 
-    def command(self, repository: Path, grpc_port: int, metrics_port: int, control_secret: str) -> Command:
-        """How to start a server for `repository` that only this machine reaches.
+    def command(self, repository: Path, grpc_port: int, metrics_port: int, control_secret: str, owner: str) -> Command:
+        """How to start a server for `repository` that only this machine reaches. `owner` names its shared memory.
 
         Model control, statistics and the like are refused to callers without the header `triton-grpc-protocol-vidette-control`.
         Its value can only be given on the command line, so it protects from other users of the port, not of the machine.
@@ -80,7 +79,7 @@ class TritonRuntime:
             "metrics-port": metrics_port,
             "allow-gpu-metrics": "false",
             "exit-timeout-secs": _EXIT_SECONDS,
-            "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(grpc_port)}",
+            "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(owner)}",
         }
         options = (f"--{name}={value}" for name, value in flags.items())
         # Our configurations are complete, and asking the backend to complete them would start every process twice.
@@ -93,7 +92,7 @@ class TritonRuntime:
         libraries = _package(self.folder, self.python).parents[1] / "nvidia_pytriton.libs"
         return {
             **passed_on,
-            **_MALLOC,
+            **MALLOC,
             # The stub takes its environment from the first python on the PATH.
             "PATH": f"{self.folder / 'venv' / 'bin'}:/usr/local/bin:/usr/bin:/bin",
             "LD_LIBRARY_PATH": f"{self.python.library_folder}:{libraries}",
@@ -119,14 +118,14 @@ def prepare(runtime_dir: Path, project_dir: Path, uv: str) -> TritonRuntime:
         return runtime or _make(folder, project_dir, uv, made_from)
 
 
-def shared_memory_prefix(grpc_port: int) -> str:
-    """How the names in /dev/shm begin through which the server at that port talks to its stubs."""
-    return f"vidette_triton_{grpc_port}_"
+def shared_memory_prefix(owner: str) -> str:
+    """How the names in /dev/shm begin through which the owner's server talks to its stubs."""
+    return f"vidette_triton_{owner}_"
 
 
-def sweep_shared_memory(grpc_port: int) -> int:
+def sweep_shared_memory(owner: str) -> int:
     """Remove what a server killed by SIGKILL left in /dev/shm, once it and its stubs are gone; returns how much it was."""
-    leftovers = list(SHARED_MEMORY.glob(f"{shared_memory_prefix(grpc_port)}*"))
+    leftovers = list(SHARED_MEMORY.glob(f"{shared_memory_prefix(owner)}*"))
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
     return len(leftovers)

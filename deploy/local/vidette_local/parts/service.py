@@ -11,13 +11,14 @@ from pathlib import Path
 
 import httpx
 
+from vidette_api.settings import LAST_WORDS_S
 from vidette_local.child import Command, exec_argv
 from vidette_local.environment import API_SHUTDOWN_S
 from vidette_local.parts.part import NotReady, StartFailed
 from vidette_local.ports import LOOPBACK
 
 _MIGRATION_SECONDS = 120
-_API_LAST_WORDS_SECONDS = 9.0  # 8 s that the api gives to cancelled uploads, and one to close its connections
+_API_LAST_WORDS_SECONDS = LAST_WORDS_S + 1.0  # and one to close its connections
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
@@ -22,6 +23,7 @@ from vidette_api.wiring import Services, Wired
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.domain.jobs import Job, JobState, Tally, TextCounts
 from vidette_core.domain.pipelines import Pipeline
+from vidette_core.ports.errors import Unavailable
 from vidette_core.telemetry.logs import job_in_logs
 
 router = APIRouter(tags=["video"])
@@ -75,7 +77,10 @@ async def _stream(services: Services, job: Job, page: Page, headers: dict[str, s
     rows = page_rows(services, job, page)
     try:
         # Before the headers go out, so that what is wrong with it can still be said with a status.
-        first: Rows = await anext(rows, [])
+        async with asyncio.timeout(services.results.wait_s):
+            first: Rows = await anext(rows, [])
+    except TimeoutError as error:
+        raise Unavailable("the store did not send the first rows in time") from error
     except BadChunk as error:
         _log.error("a committed chunk is not fit to be shown", error=str(error))
         raise DomainError(DEFECT) from error

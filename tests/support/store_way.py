@@ -1,0 +1,145 @@
+"""A store that misbehaves: a proxy before a real one that lets through, answers every request with 500, or never answers.
+
+    with stack_before_a_store(folder) as (stack, way):
+        way.be(Weather.ERRORS)
+
+The stack is the embedded one without its own store: it finds the proxy at the store's port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+
+from tests.support.code_reader import add_code_pipeline
+from tests.support.processes import wait_until
+from tests.support.servers import part_environment
+from tests.support.stacks import HASTE, free_port
+from vidette_local import credentials
+from vidette_local.parts.part import running
+from vidette_local.parts.s3 import S3Part
+from vidette_local.settings import PartName
+from vidette_local.stack_process import StackProcess
+
+_PIECE = 64 * 1024
+_BODY = b"<Error><Code>InternalError</Code><Message>Something is wrong with me.</Message></Error>"
+_REFUSAL = b"HTTP/1.1 500 Sorry\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+
+
+class Weather(StrEnum):
+    FINE = "fine"
+    ERRORS = "errors"
+    """Connections are cut, and every request on a new one is answered with 500."""
+    SILENCE = "silence"
+    """Connections stay open and new ones are accepted; nothing is answered on either, not even when the weather is fine again."""
+
+
+class StoreWay:
+    """A proxy at `port` to `target`, in a thread of its own. `answered` counts the requests answered with 500."""
+
+    def __init__(self, port: int, target: int) -> None:
+        self._port, self._target = port, target
+        self._weather = Weather.FINE
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.answered = self.swallowed = 0
+
+    def start(self) -> None:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def be(self, weather: Weather) -> None:
+        self._loop.call_soon_threadsafe(self._change, weather)
+
+    def _change(self, weather: Weather) -> None:
+        self._weather = weather
+        if weather is Weather.ERRORS:
+            for writer in self._open:
+                writer.transport.abort()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
+
+    async def _end(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with suppress(OSError, EOFError):
+            if self._weather is Weather.ERRORS:
+                await self._refuse(reader, writer)
+            else:
+                await self._pass_on(reader, writer)
+        writer.close()
+        self._tasks.discard(task)
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.answered += 1
+        writer.write(_REFUSAL % len(_BODY) + _BODY)
+        await writer.drain()
+        async with asyncio.timeout(2):  # the rest of the body, so that the answer is read before the connection ends
+            while await reader.read(_PIECE):
+                pass
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        self._open |= {writer, back}
+        try:
+            await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+        finally:
+            self._open -= {writer, back}
+            back.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(_PIECE):
+            if self._weather is Weather.SILENCE:
+                self.swallowed += 1
+                await asyncio.Event().wait()  # until the proxy ends: who waits for an answer has to give up by itself
+            writer.write(piece)
+            await writer.drain()
+        writer.close()
+
+
+@contextmanager
+def stack_before_a_store(folder: Path, **variables: str) -> Iterator[tuple[StackProcess, StoreWay]]:
+    """Must be entered from the main thread, outside a running event loop."""
+    home = folder / "home"
+    home.mkdir(parents=True)
+    add_code_pipeline(home / "models")
+    secrets = credentials.load_or_make(home / "secrets.json")
+    store = S3Part(folder / "store", free_port(), secrets.s3_access_key, secrets.s3_secret_key, part_environment())
+    parts = ",".join(name for name in PartName if name is not PartName.S3)
+    settings = {**HASTE, "VIDETTE_HTTP_PORT": str(free_port()), "VIDETTE_PARTS": parts, **variables}
+    stack = StackProcess(home, settings, start_seconds=300, messages=folder / "messages")
+    with running(store, folder / "logs"):
+        try:
+            stack.launch()
+            wait_until((home / "ports.json").exists, 60, "the stack has picked its ports")
+            way = StoreWay(json.loads((home / "ports.json").read_text())["s3"], store.port)
+            way.start()
+            try:
+                stack.url = stack.wait_ready()
+                yield stack, way
+            finally:
+                way.stop()
+        finally:
+            stack.stop()
