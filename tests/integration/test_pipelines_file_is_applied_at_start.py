@@ -1,4 +1,4 @@
-"""`VIDETTE_PIPELINES_FILE`: what it declares is there when Triton starts, and a wrong file is a start refused with every mistake."""
+"""`VIDETTE_PIPELINES_FILE`: what it declares is there when Triton starts; a wrong file refuses the start, with every mistake."""
 
 from __future__ import annotations
 

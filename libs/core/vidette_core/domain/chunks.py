@@ -6,7 +6,7 @@ sequence of samples, whatever the segmentation and whoever died, so that the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from vidette_core.domain.jobs import Fence, Tally, TextCounts
@@ -29,7 +29,7 @@ class ChunkClaim:
     tally: Tally
     bytes: int
     sha256: str
-    text: TextCounts = TextCounts()
+    text: TextCounts = field(default_factory=TextCounts)
 
 
 @dataclass(frozen=True, slots=True)
