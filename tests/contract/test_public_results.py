@@ -67,7 +67,8 @@ async def test_the_body_holds_the_keys_of_the_contract_and_every_frame_in_order(
         {"frame_index": 25, "result": {**nothing, "error": "model_error"}},
     ]
     assert body["models"] == [model.model_dump() for model in PIPELINE.models]
-    assert body["summary"] == {"frames": 26, "ok": 24, "decode_error": 1, "model_error": 1}
+    text = {"lines_read": 0, "lines_reused": 0}
+    assert body["summary"] == {"frames": 26, "ok": 24, "decode_error": 1, "model_error": 1, **text}
 
 
 async def test_a_stride_shows_in_the_frame_indices(api: Api) -> None:
