@@ -16,6 +16,7 @@ from uuid import UUID
 from rich.console import Console
 
 from vidette import Client, ClientCode, RetryPolicy, VidetteError
+from vidette.errors import own_error
 from vidette.exits import ExitCode, reported, say_error
 from vidette_local import control
 from vidette_local.demo_analysis import Demo, Stopped
@@ -67,9 +68,7 @@ def running_stack(home: Home, errors: Console) -> str | None:
         if all(part["state"] == "ready" for part in parts if not part["name"].startswith("worker-")):
             return next((f"http://{part['address']}" for part in parts if part["name"] == "api"), None)
         if time.monotonic() > deadline:
-            raise VidetteError(
-                None, ClientCode.TIMED_OUT, f"The stack in {home.path} does not get ready. See its logs."
-            )
+            raise own_error(ClientCode.TIMED_OUT, f"The stack in {home.path} does not get ready. See its logs.")
         if not waited:
             errors.print("waiting for the stack that is starting", style="dim")
         waited = True
@@ -135,4 +134,4 @@ def demo(settings: LocalSettings, frames: int, url: str | None) -> int:
         try:
             return run_demo(settings, frames, url)
         except control.NoAnswer as silence:
-            raise VidetteError(None, ClientCode.UNREACHABLE, str(silence)) from silence
+            raise own_error(ClientCode.UNREACHABLE, str(silence)) from silence

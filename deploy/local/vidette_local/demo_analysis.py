@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from vidette import Client, ClientCode, FrameRow, JobState, JobStatus, ModelRef, VidetteError
+from vidette import Client, ClientCode, FrameRow, JobState, JobStatus, ModelRef
 from vidette.display import job_bar, results_table, upload_bar
+from vidette.errors import own_error
 from vidette.exits import ExitCode, say_error
 from vidette_local.demo_pictures import annotate
 from vidette_models.demo.sample import FRAMES, sample_path
@@ -63,7 +64,7 @@ class Demo:
             detail = (
                 f"{self.clip} is missing. Draw it again: python -m vidette_models.demo.sample --out {self.clip.parent}"
             )
-            raise VidetteError(None, ClientCode.BAD_FILE, detail)
+            raise own_error(ClientCode.BAD_FILE, detail)
         with Client(url) as client:
             analysed = self._analyse(client)
             if analysed.final.status is not JobState.COMPLETED:
