@@ -7,7 +7,6 @@ The address of the database comes in `VIDETTE_DATABASE_URL`. It runs under the s
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from typing import Any
@@ -16,7 +15,7 @@ from uuid import UUID
 import asyncpg
 from fastapi import FastAPI, HTTPException
 
-from vidette_core.serving import server
+from vidette_core.serving import run, server
 
 _SELECT = "SELECT id, state, progress, created_at, updated_at FROM jobs WHERE id = $1"
 
@@ -47,4 +46,4 @@ async def main(port: int, statement_cache: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    run(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -15,7 +15,7 @@ from vidette_api.gateway.app import gateway_app
 from vidette_api.public.app import public_app
 from vidette_api.settings import LAST_WORDS_S, ListenSettings
 from vidette_api.wiring import services_from_environment
-from vidette_core.serving import server
+from vidette_core.serving import run, server
 from vidette_core.settings import LogSettings, exit_on_wrong_settings
 from vidette_core.telemetry.logs import configure_logs
 
@@ -49,7 +49,7 @@ async def _last_words(servers: Sequence[uvicorn.Server]) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main())
+        run(main())
     except ValidationError as error:
         exit_on_wrong_settings(error)
     except CatalogUnusable as unusable:
