@@ -19,6 +19,7 @@ from vidette_frame_worker.ocr import ChunkMemory, Seat
 from vidette_frame_worker.ocr.likeness import Line
 from vidette_frame_worker.ocr.memory import Reading
 
+BOX = (0, 0, 8, 0, 8, 8, 0, 8)
 BLANK = np.zeros((8, 8, 3), np.uint8)
 pytestmark = pytest.mark.timeout(300)
 
@@ -71,7 +72,7 @@ def analyse(number: int, frame: Frame, seat: Seat) -> Found | None:
         for last in (False, True):
             try:
                 place = int(seat.boxes(np.full((8, 8, 3), 100 * frame.picture, np.uint8), find)[0, 0, 0])
-                readings = seat.readings([Line(BLANK, (0, 0, 8, 8), strip) for strip in frame.strips], read)
+                readings = seat.readings([Line(BLANK, BOX, strip) for strip in frame.strips], read)
                 return Found(place, readings, seat.counts)
             except Rejected:
                 if last:

@@ -14,14 +14,16 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from vidette_core.domain.jobs import TextCounts
 from vidette_core.domain.pipelines import ModelRef, Pipeline
 from vidette_core.domain.results import FrameError, FrameResult, FrameRow, bounded
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_core.ports.inference import Inference
-from vidette_core.telemetry.metrics import FRAMES_ANALYSED, INFERENCE_RETRIES
+from vidette_core.telemetry.metrics import FRAMES_ANALYSED, INFERENCE_RETRIES, TEXT_LINES
 from vidette_frame_worker.backoff import patiently
+from vidette_frame_worker.chunks import Analysed
 from vidette_frame_worker.detection import ObjectDetector
-from vidette_frame_worker.ocr import TextRecogniser, join_lines
+from vidette_frame_worker.ocr import Seat, TextRecogniser, join_lines
 from vidette_frame_worker.video import DecodedFrame
 
 T = TypeVar("T")
@@ -52,23 +54,27 @@ class FrameAnalyser:
         self._inference = inference
         self._patience_s = patience_s
 
-    def analyse(self, frame: DecodedFrame) -> FrameRow:
-        """The row of one frame.
+    def analyse(self, frame: DecodedFrame, seat: Seat) -> Analysed:
+        """The row of one frame, with what its chunk's memory knew of its text.
 
         Raises:
             Unavailable: a model stayed away for longer than the patience.
             PipelineBroken: a model refuses everything, or the server lives without it for longer than the patience.
         """
-        result = self._result(frame)
+        with seat:
+            result = self._result(frame, seat)
+        text = TextCounts() if result.error else seat.counts
         FRAMES_ANALYSED.labels(result.error.value if result.error else "ok").inc()
-        return bounded(FrameRow(frame_index=frame.frame_index, result=result))
+        TEXT_LINES.labels("read").inc(text.read)
+        TEXT_LINES.labels("reused").inc(text.reused)
+        return Analysed(bounded(FrameRow(frame_index=frame.frame_index, result=result)), text)
 
-    def _result(self, frame: DecodedFrame) -> FrameResult:
+    def _result(self, frame: DecodedFrame, seat: Seat) -> FrameResult:
         if frame.image is None:
             return FrameResult(timestamp_ms=frame.timestamp_ms, error=FrameError.DECODE_ERROR)
         for _ in range(2):
             try:
-                return self._look(frame.image, frame.timestamp_ms)
+                return self._look(frame.image, frame.timestamp_ms, seat)
             except Rejected as error:
                 _log.warning("a model refused a frame", frame_index=frame.frame_index, error=str(error))
         self._prove_models(frame.image)
@@ -87,8 +93,8 @@ class FrameAnalyser:
         if self._reader:
             self._reader.prove(blank)
 
-    def _look(self, image: NDArray[np.uint8], timestamp_ms: float | None) -> FrameResult:
-        return self._waiting(lambda: self._look_once(image, timestamp_ms))
+    def _look(self, image: NDArray[np.uint8], timestamp_ms: float | None, seat: Seat) -> FrameResult:
+        return self._waiting(lambda: self._look_once(image, timestamp_ms, seat))
 
     def _waiting(self, call: Callable[[], T]) -> T:
         try:
@@ -107,9 +113,9 @@ class FrameAnalyser:
         # Asked again, since a server that went away in between is ready for nothing either.
         return missing if self._inference.is_live() else []
 
-    def _look_once(self, image: NDArray[np.uint8], timestamp_ms: float | None) -> FrameResult:
+    def _look_once(self, image: NDArray[np.uint8], timestamp_ms: float | None, seat: Seat) -> FrameResult:
         detections = self._detector.detect(image) if self._detector else ()
-        lines = self._reader.read(image) if self._reader else ()
+        lines = self._reader.read(image, seat) if self._reader else ()
         return FrameResult(detections=detections, text=join_lines(lines), timestamp_ms=timestamp_ms, lines=lines)
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from vidette_core.domain.results import FrameRow
 from vidette_core.domain.worker_api import ChunkMessage
-from vidette_frame_worker.chunks import pack
+from vidette_frame_worker.chunks import Analysed, pack
+from vidette_frame_worker.ocr import ChunkMemory, Seat
 from vidette_frame_worker.video import DecodedFrame
 
 _POLL_S = 0.5
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Analyse(Protocol):
-    def analyse(self, frame: DecodedFrame) -> FrameRow: ...
+    def analyse(self, frame: DecodedFrame, seat: Seat) -> Analysed: ...
 
 
 class Commit(Protocol):
@@ -61,24 +61,51 @@ def run_segment(
     commit: Commit,
     progress: Progress,
     pace: Pace,
+    *,
+    text_reuse: bool = True,
 ) -> int:
     """Analyse and commit every frame, and return the sample behind the last.
 
+    With `text_reuse` the frames of a chunk share a memory of their text; without it each has its own, and so reads everything.
     Raises whatever the first thread to fail raised; what was committed until then stays.
     """
-    return _Run(first_sample, chunk_frames, analyser, commit, progress, pace).run(frames)
+    memories = _Memories(chunk_frames if text_reuse else 1)
+    return _Run(first_sample, chunk_frames, analyser, commit, progress, pace, memories).run(frames)
+
+
+class _Memories:
+    """One memory at a time, which begins afresh at each boundary: a chunk never depends on the one before it."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._current: tuple[int, ChunkMemory] | None = None
+
+    def seat(self, sample: int, check: Callable[[], None]) -> Seat:
+        """A seat in the memory of the sample's chunk; `check` ends its waits."""
+        chunk = sample // self._frames
+        if self._current is None or self._current[0] != chunk:
+            self._current = chunk, ChunkMemory(check)
+        return self._current[1].seat()
 
 
 class _Run:
     def __init__(
-        self, first_sample: int, chunk_frames: int, analyser: Analyse, commit: Commit, progress: Progress, pace: Pace
+        self,
+        first_sample: int,
+        chunk_frames: int,
+        analyser: Analyse,
+        commit: Commit,
+        progress: Progress,
+        pace: Pace,
+        memories: _Memories,
     ) -> None:
         self._chunk_frames = chunk_frames
         self._analyser = analyser
         self._commit = commit
         self._progress = progress
+        self._memories = memories
         self._decoded: queue.Queue[DecodedFrame | None] = queue.Queue(pace.decoded_ahead)
-        self._analysed: queue.Queue[Future[FrameRow] | None] = queue.Queue(pace.in_flight)
+        self._analysed: queue.Queue[Future[Analysed] | None] = queue.Queue(pace.in_flight)
         self._pool = ThreadPoolExecutor(pace.in_flight, thread_name_prefix="analyse")
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
@@ -120,11 +147,12 @@ class _Run:
 
     def _submit(self) -> None:
         while (frame := self._take(self._decoded)) is not None:
-            self._put(self._analysed, self._pool.submit(copy_context().run, self._analyser.analyse, frame))
+            seat = self._memories.seat(frame.sample, self._check)
+            self._put(self._analysed, self._pool.submit(copy_context().run, self._analyser.analyse, frame, seat))
         self._put(self._analysed, None)
 
     def _collect(self) -> None:
-        rows: list[FrameRow] = []
+        rows: list[Analysed] = []
         while (future := self._take(self._analysed)) is not None:
             rows.append(self._result(future))
             self._progress.samples = self._next + len(rows)
@@ -134,11 +162,11 @@ class _Run:
         if rows:
             self._commit_rows(rows)
 
-    def _commit_rows(self, rows: list[FrameRow]) -> None:
+    def _commit_rows(self, rows: list[Analysed]) -> None:
         self._progress.check()
         self._next = self._commit(*pack(self._next, rows))
 
-    def _result(self, future: Future[FrameRow]) -> FrameRow:
+    def _result(self, future: Future[Analysed]) -> Analysed:
         # Not `future.result(_POLL_S)`: the analysis may itself have raised the TimeoutError that this would raise.
         while not wait((future,), _POLL_S).done:
             self._check()

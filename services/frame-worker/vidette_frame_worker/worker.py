@@ -96,6 +96,7 @@ class Worker:
             session.commit,
             lease,
             Pace(self._settings.decoded_ahead, self._settings.in_flight),
+            text_reuse=self._settings.text_reuse,
         )
         if end == 0:
             raise invalid_video("The video has no frame. Check that the file plays, and send it again.")

@@ -71,3 +71,9 @@ INFERENCE_RETRIES = Counter(
     "Inference requests tried again because Triton was away.",
     registry=REGISTRY,
 )
+TEXT_LINES = Counter(
+    "vidette_worker_text_lines_total",
+    "Lines of text in analysed frames: `read` by the recognition model, or `reused` from an earlier frame with the same pixels.",
+    ["how"],
+    registry=REGISTRY,
+)

@@ -8,6 +8,7 @@ Left out on purpose is its direction classifier, which turns over lines that it 
 can only do harm ("6op" for "dog"). docs/adr/0010 has the figures. Text turned by 180 degrees is not read here.
 """
 
+from vidette_frame_worker.ocr.memory import ChunkMemory, Seat
 from vidette_frame_worker.ocr.recogniser import TextRecogniser, join_lines
 
-__all__ = ["TextRecogniser", "join_lines"]
+__all__ = ["ChunkMemory", "Seat", "TextRecogniser", "join_lines"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,36 +10,39 @@ from vidette_core.domain.pipelines import TextReader
 from vidette_core.domain.results import MAX_TEXT, TextLine
 from vidette_core.ports.errors import Rejected
 from vidette_core.ports.inference import Inference
-from vidette_frame_worker.ocr import boxes, canvas, ctc, strips
+from vidette_frame_worker.ocr import boxes, canvas, ctc, likeness, strips
 from vidette_frame_worker.ocr.boxes import Quad
 from vidette_frame_worker.ocr.canvas import Boxes, Canvas, Picture
-
-CONFIDENT = 0.5
+from vidette_frame_worker.ocr.memory import ChunkMemory, Reading, Seat
+from vidette_frame_worker.ocr.strips import Request
 
 
 class TextRecogniser:
-    """Reads frames with one pinned pair of models. Holds nothing between frames, so it is as thread-safe as `inference`."""
+    """Reads frames with one pinned pair of models. As thread-safe as `inference`: what frames share is in their seats."""
 
     def __init__(self, reader: TextReader, inference: Inference) -> None:
         self._reader = reader
         self._inference = inference
 
-    def read(self, image: Picture) -> tuple[TextLine, ...]:
+    def read(self, image: Picture, seat: Seat | None = None) -> tuple[TextLine, ...]:
         """The lines of an RGB UINT8 [H,W,3] frame in reading order, polygons in its pixels, at most MAX_LINES.
+
+        With a seat, what an earlier frame of the chunk read is not read again where it stands unchanged; without, everything is.
 
         Raises:
             Unavailable, Rejected: what the models' server answered, unchanged.
             Rejected: it answered what cannot be read.
         """
+        seat = seat or ChunkMemory().seat()
         surface = canvas.prepare(image)
-        found = self._find(surface)
-        readings = self._recognise(surface, found)
+        found = seat.boxes(surface.pixels, lambda: self._find(surface))
+        readings = self._recognise(surface, found, seat)
         polygons = surface.to_frame(found)
         return tuple(
             TextLine(text=text, confidence=confidence, polygon=_polygon(polygon))
             for (text, confidence), polygon in zip(readings, polygons, strict=True)
             # What is NaN compares false, and is left out too.
-            if text.strip() and confidence >= CONFIDENT
+            if text.strip() and confidence >= self._reader.confidence_threshold
         )
 
     def prove(self, blank: Picture) -> None:
@@ -59,20 +62,29 @@ class TextRecogniser:
         height, width = surface.pixels.shape[:2]
         return boxes.find_boxes(answer["prob"][0, 0], width, height)
 
-    def _recognise(self, surface: Canvas, found: Boxes) -> list[tuple[str, float]]:
-        readings = [("", 0.0)] * len(found)
-        for request in strips.plan(found):
-            images = strips.pack(surface.pixels, found, request)
-            for index, reading in zip(request.members, self._ask(images), strict=True):
-                readings[index] = reading
-        return readings
+    def _recognise(self, surface: Canvas, found: Boxes, seat: Seat) -> list[Reading]:
+        requests = strips.plan(found)
 
-    def _ask(self, images: Picture) -> tuple[tuple[str, float], ...]:
+        def read(wanted: Sequence[int]) -> Iterator[tuple[int, Reading]]:
+            for request in _parts_of(requests, frozenset(wanted)):
+                images = strips.pack(surface.pixels, found, request)
+                yield from zip(request.members, self._ask(images), strict=True)
+
+        return seat.readings(likeness.lines_of(surface.pixels, found, requests), read)
+
+    def _ask(self, images: Picture) -> tuple[Reading, ...]:
         answer = self._inference.infer(self._reader.recognition, {"images": images}, ("ids", "probs"))
         if np.any((answer["ids"] < 0) | (answer["ids"] > len(self._reader.alphabet))):
             raise Rejected("the recogniser answered a class that its alphabet does not have")
         rows = zip(answer["ids"], answer["probs"], strict=True)
         return tuple(ctc.decode(ids, probs, self._reader.alphabet) for ids, probs in rows)
+
+
+def _parts_of(requests: Sequence[Request], wanted: frozenset[int]) -> Iterator[Request]:
+    """What is left of the requests when only some boxes are wanted; widths stay, since padding changes what is read."""
+    for request in requests:
+        if members := tuple(index for index in request.members if index in wanted):
+            yield Request(request.width, members)
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:
