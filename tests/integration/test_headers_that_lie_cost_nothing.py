@@ -70,6 +70,8 @@ def written(folder: Path, content: bytes) -> Path:
     [
         (rubbish.more_samples_than_the_file_has_bytes, Container.MOV, "too_long", "at least 85000000 frames"),
         (rubbish.more_samples_in_a_fragment_than_the_file_has_bytes, Container.MOV, "too_long", "80000000 frames"),
+        (rubbish.index_in_disguise, Container.MOV, "too_long", "at least 85000000 frames"),
+        (rubbish.index_behind_thousands_of_boxes, Container.MOV, "invalid_video", "behind thousands of other parts"),
         (rubbish.huge_pictures_in_mp4, Container.MOV, "too_large_frame", "34464 x 34464"),
         (rubbish.huge_pictures_in_avi, Container.AVI, "too_large_frame", "100000 x 100000"),
         (rubbish.samples_larger_than_the_file, Container.MOV, "invalid_video", "Not one frame"),

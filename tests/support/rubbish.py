@@ -140,6 +140,17 @@ def more_sound_than_the_file_has_bytes(samples: int = 85_000_000) -> bytes:
     return bytes(data)
 
 
+def index_in_disguise() -> bytes:
+    """FFmpeg takes a box `hoov` that begins as an index does for one."""
+    return more_samples_than_the_file_has_bytes().replace(b"moov", b"hoov", 1)
+
+
+def index_behind_thousands_of_boxes() -> bytes:
+    lying = more_samples_than_the_file_has_bytes()
+    behind_the_type = int.from_bytes(lying[:4], "big")
+    return lying[:behind_the_type] + 4200 * (b"\0\0\0\x08skip") + lying[behind_the_type:]
+
+
 def more_samples_in_a_fragment_than_the_file_has_bytes(samples: int = 80_000_000) -> bytes:
     data = clip("mp4_fragmented")
     offset_only = 0x000001

@@ -70,3 +70,19 @@ def test_the_remedy_for_a_taken_port_is_a_port_that_is_free() -> None:
 
 def test_where_no_port_is_left_the_remedy_names_the_setting_alone() -> None:
     assert str(PortTaken(65535)).endswith("Choose another, with VIDETTE_HTTP_PORT")
+
+
+def test_a_wrong_setting_of_a_service_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    variables = {"VIDETTE_HOME": str(home), "VIDETTE_LIMIT_PIXELS": "many", "VIDETTE_LEASE_S": "-1"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "vidette_local", "up"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 2
+    assert "VIDETTE_LIMIT_PIXELS: " in ran.stderr
+    assert "VIDETTE_LEASE_S: " in ran.stderr
+    assert not home.exists()

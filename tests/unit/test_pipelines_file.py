@@ -150,6 +150,13 @@ def test_a_mistake_is_told_with_its_place_what_was_found_and_what_is_allowed(fil
     assert problems(file, f"[pipelines.x]\n{table}") == [said]
 
 
+def test_mistakes_of_one_table_are_told_together(file: Path) -> None:
+    assert problems(file, '[pipelines.x]\ndetector = "nope"\nbogus = 1') == [
+        "pipelines.x.bogus: unknown key. Allowed: description, detector, text, score_threshold, text_threshold, labels.",
+        'pipelines.x.detector: found "nope", which is no detector here. Allowed: nano, demo-detector.',
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -13,7 +13,7 @@ import typer
 
 from vidette.commands import Command
 from vidette_local.models_cli import models
-from vidette_local.settings import LocalSettings, settings_or_exit
+from vidette_local.settings import LocalSettings, check_services, settings_or_exit
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
 app.add_typer(models, name="models")
@@ -35,6 +35,7 @@ def _say_where_nothing_is(settings: LocalSettings) -> None:
 def up() -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     settings = settings_or_exit()
+    check_services()
     # Here and below: the whole stack takes a second to import, and `vidette --help` should not wait for it.
     from vidette_local import run
 

@@ -12,6 +12,10 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from vidette_api.settings import AnalysisSettings, ResultSettings, TenantSettings, UploadSettings
+from vidette_controller.settings import ControllerSettings, SweepSettings
+from vidette_core.settings import LeaseSettings, LogSettings, VideoLimitSettings, WorkerTuning, name_wrong_settings
+
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -76,6 +80,23 @@ def settings_or_exit() -> LocalSettings:
         for problem in error.errors(include_url=False, include_input=False):
             name = "VIDETTE_" + "_".join(str(part) for part in problem["loc"][:1]).upper()
             print(f"{name}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
+
+
+def check_services() -> None:
+    """The settings that are handed on to the services, before anything is started: a line for each wrong one, and exit code 2."""
+    kinds = (
+        *(UploadSettings, AnalysisSettings, ResultSettings, TenantSettings, ControllerSettings, SweepSettings),
+        *(VideoLimitSettings, WorkerTuning, LeaseSettings, LogSettings),
+    )
+    is_wrong = False
+    for kind in kinds:
+        try:
+            kind()
+        except ValidationError as error:
+            name_wrong_settings(error)
+            is_wrong = True
+    if is_wrong:
         sys.exit(2)
 
 

@@ -206,7 +206,7 @@ def _print_table(rows: Iterable[FrameRow], limit: int | None) -> None:
     more = len(shown) > (limit or TABLE_ROWS)
     Console().print(results_table(shown[: limit or TABLE_ROWS]))
     if more:
-        _note("There are more frames: use --limit, --json or --ndjson.")
+        _note("There are more frames." if limit else "There are more frames: use --limit, --json or --ndjson.")
 
 
 def _end(final: JobStatus) -> None:

@@ -148,7 +148,7 @@ class Service:
         fields = {"pipeline_id": pipeline_id, "frame_stride": str(frame_stride)}
         if max_frames is not None:
             fields["max_frames"] = str(max_frames)
-        response = yield from self.asked(Send(path, fields, on_progress), may_send_again)
+        response = yield from self.asked(Send(Path(path), fields, on_progress), may_send_again)
         return read(_Submitted, response.content, self.base_url).job_id
 
     def status(self, job_id: UUID) -> Flow[JobStatus]:

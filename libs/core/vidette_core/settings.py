@@ -128,6 +128,9 @@ class WorkerTuning(BaseSettings):
     """Decoded frames waiting: 4 of 4K are 100 MB."""
     inference_timeout_s: Seconds = 60.0
     """For one request. A CPU server may queue several seconds of OCR before it."""
+    memory_bytes: Annotated[int, Field(ge=2**29)] = 4 * 2**30
+    """What a worker may take for data (RLIMIT_DATA), whatever a file makes its decoder want. Eight pictures of 8K and the
+    decoder's own need half of it."""
     patience_s: Seconds = 300.0
     """How long something that is away (Triton, the gateway, the store) is waited for, before the worker exits with 75."""
     text_reuse: bool = True

@@ -68,7 +68,7 @@ def compile_file(path: Path, catalog: Catalog) -> Catalog:
 
 
 def read_declarations(document: dict[str, Any]) -> tuple[list[Declaration], list[str]]:
-    """The pipelines that are well formed, and what is wrong with the others."""
+    """The pipelines, of those that are not well formed what can be read, and what is wrong with them."""
     problems = [f"{key}: found at the top; allowed there: [pipelines.NAME]." for key in document if key != "pipelines"]
     tables = document.get("pipelines", {})
     if not isinstance(tables, dict):
@@ -76,10 +76,9 @@ def read_declarations(document: dict[str, Any]) -> tuple[list[Declaration], list
     lines = []
     for name, table in tables.items():
         wrong = list(_malformed(name, table))
-        if wrong:
-            problems += wrong
-        else:
-            lines.append(Declaration.model_validate({"id": name, **_absent_is_none(table)}))
+        problems += wrong
+        if not wrong or (_NAME.fullmatch(name) and isinstance(table, dict) and _says_what_runs(table)):
+            lines.append(Declaration.model_validate({"id": name, **_readable(table)}))
     return lines, problems
 
 
@@ -122,8 +121,16 @@ def _fits(key: str, value: object) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _absent_is_none(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in table.items() if not (key == "detector" and value is False)}
+def _says_what_runs(table: dict[str, Any]) -> bool:
+    """Else what more is found in a table with mistakes might only follow from them."""
+    given = [key for key in ("detector", "text") if key in table]
+    return bool(given) and all(_fits(key, table[key]) for key in given)
+
+
+def _readable(table: dict[str, Any]) -> dict[str, Any]:
+    """Without what is wrong, which has been told, and without `detector = false`, which says none."""
+    right = {key: value for key, value in table.items() if key in EXPECTED and _fits(key, value)}
+    return {key: value for key, value in right.items() if value is not False or key != "detector"}
 
 
 def _compared(before: Catalog, after: Catalog) -> Applied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from types import FrameType
@@ -44,6 +45,8 @@ def main() -> int:
         return CONFIGURATION_ERROR
     configure_logs(logs, "frame-worker", job_id=str(settings.job_id), pod=settings.pod_name)
     signal.signal(signal.SIGTERM, _on_sigterm)
+    # Whatever a file makes the decoder want: what it cannot have is an error here, and not the machine's trouble.
+    resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
     try:
         return _work(settings, limits)
     except Exception:

@@ -12,11 +12,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vidette_core.domain.chunks import MAX_CHUNK_BYTES
+from vidette_core.domain.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.pipelines import Pipeline
+from vidette_core.domain.results import MAX_LINES
 
 Samples = Annotated[int, Field(ge=0, le=2**53)]
+Lines = Annotated[int, Field(ge=0, le=MAX_CHUNK_FRAMES * MAX_LINES)]
 Sentence = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -102,8 +104,8 @@ class ChunkMessage(_Message):
     ok: Samples
     decode_error: Samples
     model_error: Samples
-    lines_read: Samples = 0
-    lines_reused: Samples = 0
+    lines_read: Lines = 0
+    lines_reused: Lines = 0
     """Lines of text in the chunk that the recognition model read, and that were known from an earlier frame of it."""
     bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

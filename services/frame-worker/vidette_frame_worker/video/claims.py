@@ -21,11 +21,14 @@ from vidette_frame_worker.video.byte_source import ByteSource, read_whole
 from vidette_frame_worker.video.facts import Limits, invalid_video
 
 MAX_BOXES = 100_000
-"""Boxes looked at in one index. Real ones have about thirty for each track."""
+"""Boxes looked at in one file. Real indices have about thirty for each track, fragments about eight."""
 MAX_DEPTH = 12
 _PARENTS = frozenset(
     {b"trak", b"mdia", b"minf", b"stbl", b"traf", b"udta", b"edts", b"mvex", b"meta", b"wave", b"dinf"}
+    | {b"tref", b"sinf", b"schi", b"ilst"}
 )
+_MOOV_IN_DISGUISE = frozenset({b"free", b"hoov"})
+"""FFmpeg takes these for an index too, when they begin as one does: some programs hide an index so while they write."""
 _SOUND = b"soun"
 
 
@@ -64,18 +67,31 @@ class ClaimReader:
         self._is_video = False
         self._hidden: list[tuple[int, int]] = []
         self._silenced: set[int] = set()
+        self._pictured: set[int] = set()
+        self._looked = 0
+        self._has_index = False
 
     @property
     def claims(self) -> Claims:
         return Claims(max(self._most, self._fragmented), self._picture_size, tuple(self._hidden))
 
+    def check_seen(self, most: int) -> None:
+        """Raises VideoError when the index comes behind the first `most` boxes, which are all that was shown."""
+        if self._looked >= most and not self._has_index:
+            raise invalid_video("The video's index comes behind thousands of other parts. Export the video again.")
+
     def look(self, box: Box) -> None:
         """Raises VideoError (too_long, invalid_video) and PortError."""
-        if box.kind in {b"moov", b"moof"} or box.kind in _PARENTS:
-            self._boxes = 0
+        is_index = box.kind == b"moov" or self._is_disguised(box)
+        self._looked += 1
+        self._has_index |= is_index
+        if is_index or box.kind == b"moof" or box.kind in _PARENTS:
             for child in self._children(box):
                 self._walk(child, 0)
             self._limits.check_length(self.claims.frames, None)
+
+    def _is_disguised(self, box: Box) -> bool:
+        return box.kind in _MOOV_IN_DISGUISE and read_whole(self._source, box.payload + 4, 4) in {b"mvhd", b"cmov"}
 
     def _walk(self, box: Box, depth: int) -> None:
         if box.kind == b"trak" and self._is_sound(box):
@@ -103,17 +119,19 @@ class ClaimReader:
         media = [part for box in parts if box.kind == b"mdia" for part in self._children(box)]
         handlers = {read_whole(self._source, part.payload + 8, 4) for part in media if part.kind == b"hdlr"}
         self._is_video = b"vide" in handlers
-        if handlers != {_SOUND}:
-            return False
+        is_sound = handlers == {_SOUND}
         for box in parts:
             if box.kind == b"tkhd":
                 is_long = read_whole(self._source, box.payload, 1) == b"\x01"
-                self._silenced.add(self._u32(box.payload + (20 if is_long else 12)))
-        return True
+                known = self._silenced if is_sound else self._pictured
+                known.add(self._u32(box.payload + (20 if is_long else 12)))
+        return is_sound
 
     def _is_silenced(self, fragment: Box) -> bool:
         headers = [box for box in self._children(fragment) if box.kind == b"tfhd"]
-        return bool(headers) and all(self._u32(box.payload + 4) in self._silenced for box in headers)
+        # A sound track may have the number of a video track too: then the fragment counts.
+        silent = self._silenced - self._pictured
+        return bool(headers) and all(self._u32(box.payload + 4) in silent for box in headers)
 
     def _children(self, parent: Box) -> Iterator[Box]:
         """Clamped to their parent, as FFmpeg does."""

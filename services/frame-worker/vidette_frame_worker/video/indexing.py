@@ -12,7 +12,7 @@ from vidette_frame_worker.video.av_reader import AvReader, Picture, Undecodable
 from vidette_frame_worker.video.byte_source import ByteSource, ClippedSource, MediaFile
 from vidette_frame_worker.video.claims import ClaimReader, Claims, avi_claims
 from vidette_frame_worker.video.facts import Limits, VideoIndex, invalid_video
-from vidette_frame_worker.video.layout import Layout, read_layout
+from vidette_frame_worker.video.layout import MAX_BOXES, Layout, read_layout
 from vidette_frame_worker.video.orientation import Orientation
 from vidette_frame_worker.video.packet_table import PacketEntry, PacketTable
 
@@ -47,6 +47,7 @@ def read_index(source: ByteSource, container: Container, limits: Limits) -> Inde
     """Reads the index and decodes the first picture. Raises VideoError and PortError."""
     claim_reader = ClaimReader(source, limits)
     layout = read_layout(source, container, claim_reader.look)
+    claim_reader.check_seen(MAX_BOXES)
     claims = claim_reader.claims if container is Container.MOV else avi_claims(source)
     if layout.end < source.size:
         source = ClippedSource(source, layout.end)

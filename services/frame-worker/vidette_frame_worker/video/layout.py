@@ -15,7 +15,8 @@ from vidette_frame_worker.video.boxes import Box, boxes
 from vidette_frame_worker.video.byte_source import ByteSource, read_whole
 
 MAX_BOXES = 4096
-"""Top-level boxes looked at. A file of more is a stream of many fragments: the rest of it is simply read, not blanked."""
+"""Top-level boxes looked at. A file of more is a stream of many fragments: the rest of it is simply read, not blanked. What it
+may claim there is bounded by the worker's limit on memory alone."""
 
 _UNFINISHED_RIFF = (0, 0xFFFFFFFF)
 

@@ -6,10 +6,12 @@ the same an ORM has nothing to give: measured, it takes four times the CPU of th
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import asyncpg
 from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from vidette_core.ports.errors import DatabaseUnavailable, PortError
 from vidette_core.settings import DatabaseSettings
@@ -43,13 +45,15 @@ class SingleReads:
             PortError: any other trouble with the statement.
         """
         try:
-            pool = await self._opened()
-            async with pool.acquire(timeout=self._settings.timeout_s) as connection:
-                if self._settings.statement_cache:
-                    return await connection.fetchrow(statement, *parameters)
-                # Preparing and running are two occasions, and only within a transaction does a PgBouncer keep the connection.
-                async with connection.transaction(readonly=True):
-                    return await connection.fetchrow(statement, *parameters)
+            # One limit for waiting, asking and giving back together.
+            async with asyncio.timeout(self._settings.timeout_s):
+                pool = await self._opened()
+                async with pool.acquire() as connection:
+                    if self._settings.statement_cache:
+                        return await connection.fetchrow(statement, *parameters)
+                    # Preparing and running are two occasions: only in a transaction does a PgBouncer keep the connection.
+                    async with connection.transaction(readonly=True):
+                        return await connection.fetchrow(statement, *parameters)
         except (TimeoutError, OSError, asyncpg.InterfaceError, *LOST) as error:
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
         except asyncpg.PostgresError as error:
@@ -65,19 +69,20 @@ class SingleReads:
         """Made here, since a pool belongs to the event loop that runs when it is made. Nothing is connected yet."""
         if self._pool is None:
             settings = self._settings
-            url = make_url(settings.url.get_secret_value())
-            arguments = {**url.translate_connect_args(username="user"), **url.query}  # as SQLAlchemy's dialect reads it
+            # By SQLAlchemy's own dialect, so that one URL means the same in both pools, several hosts included.
+            dialect: Any = PGDialect_asyncpg
+            _, arguments = dialect().create_connect_args(make_url(settings.url.get_secret_value()))
             arguments.pop("prepared_statement_cache_size", None)
-            self._pool = asyncpg.create_pool(
-                min_size=0,
-                max_size=CONNECTIONS,
-                max_inactive_connection_lifetime=_IDLE_S,
-                timeout=settings.timeout_s,
-                command_timeout=settings.timeout_s,
-                statement_cache_size=settings.statement_cache,
-                reset=_nothing_to_reset,
-                **arguments,
-            )
+            own = {
+                "min_size": 0,
+                "max_size": CONNECTIONS,
+                "max_inactive_connection_lifetime": _IDLE_S,
+                "timeout": settings.timeout_s,
+                "command_timeout": settings.timeout_s,
+                "statement_cache_size": settings.statement_cache,
+                "reset": _nothing_to_reset,
+            }
+            self._pool = asyncpg.create_pool(**{**arguments, **own})
         await self._pool  # the first time this opens it, without a pause in which another reader could come
         return self._pool
 
