@@ -25,9 +25,8 @@ LOOK_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 CANARY_SECONDS = 20.0
 _SECOND_CANARY_SECONDS = 1.0
-MOST_UNANSWERED = (
-    3  # looks in a row, ten seconds and the wait for an answer each: no load makes a server as silent as that
-)
+MOST_UNANSWERED = 3
+"""Looks in a row, ten seconds and the wait for an answer each: no load makes a server as silent as that."""
 _MOST_CURES = 3  # failed cures of one model in a row, before the whole server is started anew
 _STRIP = (48, 320)  # height and width of a recognition canary
 _PICTURE = (320, 320)
@@ -104,8 +103,9 @@ class TritonWatch:
                     await asyncio.to_thread(self.look)
                 else:
                     self._forget()
-            except (PortError, OSError, ValueError) as error:
-                # The server went away just now, which the supervisor sees for itself, or the catalog is being replaced.
+            except Exception as error:
+                # The server went away just now, which the supervisor sees for itself, or the catalog is being replaced. Whatever
+                # else it is: who stops watching heals nothing any more.
                 self._say_once("the server", f"could not be looked at: {error}")
 
     def look(self) -> None:
