@@ -3,7 +3,7 @@
 A server that answers nothing is started anew, and a model that is not loaded is loaded. The third trouble hides: Triton's
 Python backend never starts a killed stub again, and live, ready and model-ready all stay true. So each model's success counter
 is looked at; only where it stands still a canary inference runs (a probe on every look would queue behind the real work), and
-a model that fails it twice is unloaded and loaded again.
+a model that fails it twice, or is silent for longer than any run may take, is unloaded and loaded again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 
@@ -24,12 +25,22 @@ from vidette_local.say import Say
 LOOK_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 CANARY_SECONDS = 20.0
+SILENT_SECONDS = 90.0
+"""A model that answers nobody for longer is taken for stuck. It may be slow: a worker waits 60 s for one request."""
 _SECOND_CANARY_SECONDS = 1.0
 MOST_UNANSWERED = 3
 """Looks in a row, ten seconds and the wait for an answer each: no load makes a server as silent as that."""
 _MOST_CURES = 3  # failed cures of one model in a row, before the whole server is started anew
 _STRIP = (48, 320)  # height and width of a recognition canary
 _PICTURE = (320, 320)
+
+
+class Health(Enum):
+    """What a model did with a canary: a dead process fails at once, a busy one is silent until time is up."""
+
+    ANSWERS = auto()
+    FAILS = auto()
+    SILENT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,8 @@ class TritonWatch:
         catalog: read at every look, because models may be written while it runs.
         restart: called when a server does not answer at all, or when unloading and loading a model does not help.
         answer_seconds: how long the server may take to say that it lives, and for each word of its administration.
+        canary_seconds: how long a model may take to answer; out of time it counts as silent, which a busy one may be.
+        silent_seconds: for how long a model may be silent to everybody before it counts as stuck.
         runs: whether there is a server that was ready; one that is away or still starting is the supervisor's business.
     """
 
@@ -80,6 +93,8 @@ class TritonWatch:
         look_seconds: float = LOOK_SECONDS,
         runs: Callable[[], bool] = lambda: True,
         answer_seconds: float = ANSWER_SECONDS,
+        canary_seconds: float = CANARY_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._url = url
         self._secret = control_secret
@@ -88,9 +103,12 @@ class TritonWatch:
         self._restart = restart
         self._runs = runs
         self._answer_seconds = answer_seconds
+        self._canary_seconds = canary_seconds
+        self._silent_seconds = silent_seconds
         self._look_seconds = look_seconds
         self._successes: dict[str, int] = {}
         self._failed_cures: dict[str, int] = {}
+        self._silent_since: dict[str, float] = {}
         self._unanswered = 0
         self._said: dict[str, str] = {}
 
@@ -112,7 +130,7 @@ class TritonWatch:
         """Look once at the server and at every model; blocks for as long as canaries and cures take."""
         with (
             TritonAdmin(self._url, self._secret, self._answer_seconds) as admin,
-            TritonInference(self._url, CANARY_SECONDS) as inference,
+            TritonInference(self._url, self._canary_seconds) as inference,
         ):
             if not admin.is_live():
                 self._miss()
@@ -145,6 +163,7 @@ class TritonWatch:
         """What was known of a server that has gone."""
         self._successes.clear()
         self._failed_cures.clear()
+        self._silent_since.clear()
         self._unanswered = 0
 
     def _look_at(self, canary: Canary, admin: TritonAdmin, inference: TritonInference) -> None:
@@ -153,13 +172,23 @@ class TritonWatch:
         # At the first look there is nothing to compare with, and readiness was only the server's word.
         if before != now and before is not None:
             self._successes[name] = now
+            self._silent_since.pop(name, None)
             return
-        if _answers(canary, inference):
+        health = _health_of(canary, inference, self._canary_seconds)
+        if health is Health.SILENT and not self._is_stuck(name):
+            return
+        self._silent_since.pop(name, None)
+        if health is Health.ANSWERS:
             self._failed_cures.pop(name, None)
             self._successes[name] = now + 1  # the canary itself, which Triton may count a moment after its answer
         else:
             self._cure(canary, admin)
             self._successes.pop(name, None)
+
+    def _is_stuck(self, name: str) -> bool:
+        """Not only behind a queue, or in the middle of a long run."""
+        since = self._silent_since.setdefault(name, time.monotonic())
+        return time.monotonic() - since > self._silent_seconds
 
     def _cure(self, canary: Canary, admin: TritonAdmin) -> None:
         name = canary.model.name
@@ -187,13 +216,16 @@ class TritonWatch:
             self._say("triton", what)
 
 
-def _answers(canary: Canary, inference: TritonInference) -> bool:
-    """Whether the model answers one of two requests, a pause between them."""
+def _health_of(canary: Canary, inference: TritonInference, seconds: float) -> Health:
+    """What the model does with a request; a failed one is repeated once, after a pause."""
     for pause in (_SECOND_CANARY_SECONDS, 0.0):
+        asked = time.monotonic()
         try:
             inference.infer(canary.model, canary.inputs, [canary.output])
         except PortError:
+            if time.monotonic() - asked > seconds * 0.9:
+                return Health.SILENT
             time.sleep(pause)
         else:
-            return True
-    return False
+            return Health.ANSWERS
+    return Health.FAILS
