@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
-from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
+from vidette_core.adapters.postgres.fencing import fence_segments
+from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.domain.errors import ErrorCode
-from vidette_core.domain.jobs import JobState, SegmentState
+from vidette_core.domain.jobs import JobState
 from vidette_core.ports.errors import Conflict, NotFound
 
 
@@ -23,13 +24,10 @@ class PostgresCancelling:
 
     async def request(self, job_id: UUID) -> None:
         """Write down that the job shall end, and fence its workers at once. Raises `NotFound` and `Conflict`."""
-        segments = (col(SegmentRow.job_id) == job_id) & (col(SegmentRow.state) == SegmentState.OPEN)
-        fence = update(SegmentRow).where(segments)
         jobs = (col(JobRow.id) == job_id) & col(JobRow.state).in_((JobState.PENDING, JobState.RUNNING))
         wish = func.coalesce(col(JobRow.cancel_requested_at), func.now())
         async with self._database.transaction() as session:
-            # Segments before the job, as commits lock them: the other way round the two would deadlock.
-            await session.execute(fence.values(epoch=col(SegmentRow.epoch) + 1, holder=None, lease_until=None))
+            await fence_segments(session, job_id, forgive=False)
             noted = await session.execute(
                 update(JobRow).where(jobs).values(cancel_requested_at=wish, updated_at=func.now())
             )

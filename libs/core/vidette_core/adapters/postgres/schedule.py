@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
+from vidette_core.adapters.postgres.fencing import fence_segments
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow, problem_of
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import JobState, SegmentState, Tally, TextCounts
@@ -96,8 +97,7 @@ class PostgresSchedule:
         `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too.
         """
         async with self._database.transaction() as session:
-            # Segments before the job, as commits lock them: the other way round the two would deadlock.
-            await _fence(session, job_id, forgive=not blame)
+            await fence_segments(session, job_id, forgive=not blame)
             start = _start_attempt(job_id, JobState.RUNNING, attempt, launch).values(
                 stalled_attempts=col(JobRow.stalled_attempts) + int(blame),
                 waited_attempts=col(JobRow.waited_attempts) + int(not blame),
@@ -198,12 +198,6 @@ def _start_attempt(job_id: UUID, state: JobState, attempt: int, launch: Launch) 
 def _first_segment(job_id: UUID) -> Insert:
     values = {"job_id": job_id, "index": 0, "state": SegmentState.OPEN, "first_sample": 0, "next_sample": 0, "epoch": 0}
     return insert(SegmentRow).values(values).on_conflict_do_nothing()
-
-
-async def _fence(session: AsyncSession, job_id: UUID, *, forgive: bool) -> None:
-    fence = update(SegmentRow).where(col(SegmentRow.job_id) == job_id, col(SegmentRow.state) == SegmentState.OPEN)
-    fence = fence.values(epoch=col(SegmentRow.epoch) + 1, holder=None, lease_until=None)
-    await session.execute(fence.values(stalled_claims=[]) if forgive else fence)
 
 
 async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
