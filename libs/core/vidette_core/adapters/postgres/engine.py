@@ -6,14 +6,12 @@ in transaction mode may stand between.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 from sqlalchemy import CursorResult, Engine, Result, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
@@ -21,7 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from vidette_core.adapters.postgres.single_reads import LOST, SingleReads
+from vidette_core.adapters.postgres.driver_errors import LOST, port_error
+from vidette_core.adapters.postgres.single_reads import SingleReads
 from vidette_core.ports.errors import DatabaseUnavailable, PortError
 from vidette_core.settings import DatabaseSettings
 
@@ -122,9 +121,6 @@ def _translating() -> Iterator[None]:
 
 
 def _translated(error: DBAPIError) -> PortError:
-    driver = getattr(error.orig, "__cause__", None) or error.orig
-    if error.connection_invalidated or isinstance(driver, (OSError, asyncio.TimeoutError, *LOST)):
+    if error.connection_invalidated:
         return DatabaseUnavailable("PostgreSQL does not answer")
-    if isinstance(driver, asyncpg.InterfaceError):
-        return DatabaseUnavailable("the connection to PostgreSQL was lost")
-    return PortError(f"PostgreSQL refused a statement: {type(driver).__name__}")
+    return port_error(getattr(error.orig, "__cause__", None) or error.orig)

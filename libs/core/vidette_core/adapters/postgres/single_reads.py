@@ -13,21 +13,13 @@ import asyncpg
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from vidette_core.ports.errors import DatabaseUnavailable, PortError
+from vidette_core.adapters.postgres.driver_errors import LOST, port_error
 from vidette_core.settings import DatabaseSettings
 
 CONNECTIONS = 4
 """One gives thousands of rows a second; several, so that a slow answer does not hold up all others."""
 _IDLE_S = 60.0
 """Idle for longer, a connection is closed: what stands between may forget it without a word."""
-LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    # What a statement meets on a connection that was idle while the server said goodbye, until the goodbye is read to its end.
-    asyncpg.InternalClientError,
-)
-"""Of the driver's errors those that say that PostgreSQL is away, going down, or has no connection to spare."""
 
 
 class SingleReads:
@@ -54,10 +46,8 @@ class SingleReads:
                     # Preparing and running are two occasions: only in a transaction does a PgBouncer keep the connection.
                     async with connection.transaction(readonly=True):
                         return await connection.fetchrow(statement, *parameters)
-        except (TimeoutError, OSError, asyncpg.InterfaceError, *LOST) as error:
-            raise DatabaseUnavailable("PostgreSQL does not answer") from error
-        except asyncpg.PostgresError as error:
-            raise PortError(f"PostgreSQL refused a statement: {type(error).__name__}") from error
+        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError, *LOST) as error:
+            raise port_error(error) from error
 
     async def close(self) -> None:
         """Closes the connections; reads under way are cut off."""
