@@ -77,9 +77,7 @@ def settings_or_exit() -> LocalSettings:
     try:
         return LocalSettings()
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            name = "VIDETTE_" + "_".join(str(part) for part in problem["loc"][:1]).upper()
-            print(f"{name}: {problem['msg']}", file=sys.stderr)
+        name_wrong_settings(error)
         sys.exit(2)
 
 

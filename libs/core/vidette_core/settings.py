@@ -169,7 +169,7 @@ def name_wrong_settings(error: ValidationError) -> None:
         settings.__name__: settings.model_config.get("env_prefix", "") for settings in _all_settings(BaseSettings)
     }
     for wrong in error.errors(include_url=False, include_input=False, include_context=False):
-        name = "_".join(str(part) for part in wrong["loc"])
+        name = "_".join(str(part) for part in wrong["loc"][:1])  # what follows is a place inside the variable's value
         print(f"{prefixes.get(error.title, '')}{name}".upper() + f": {wrong['msg']}", file=sys.stderr)
 
 

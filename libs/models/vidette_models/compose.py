@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from vidette_core.domain.pipelines import Letterbox
+from vidette_core.domain.pipelines import SIDES, Letterbox
 from vidette_models.batching import answer_to_noise, make_batched
 from vidette_models.errors import UnsupportedModel
 from vidette_models.families import Colours, Family, Head, Pixels, check_head, family_named
@@ -31,9 +31,6 @@ from vidette_models.graph import (
 from vidette_models.labels import check_labels
 from vidette_models.metadata import check_metadata
 from vidette_models.postprocess import IOU_THRESHOLD, MAX_DETECTIONS, SCORE_THRESHOLD, Candidates, select, suppress
-
-SIDES = (32, 4096)
-"""The letterbox's side in pixels, as `vidette_core.domain.pipelines.Detector.size` has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vidette_core.domain.pipelines import Catalog, Declaration
+from vidette_core.domain.pipelines import NAME_PATTERN, Catalog, Declaration
 from vidette_models.catalogs import compile_catalog, problems_of
 from vidette_models.refusal import Refused, choice, quoted
 from vidette_models.repository import Repository
@@ -28,7 +28,7 @@ EXPECTED: Final = {
     "labels": "a list of one label or more",
 }
 """Every key of a pipeline, and what it may be."""
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_NAME: Final = re.compile(NAME_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)

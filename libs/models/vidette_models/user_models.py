@@ -22,8 +22,6 @@ from vidette_models.served import ServedModel, tensor_specs
 
 LONGEST_NAME = 59
 """A pipeline's name has at most 63 characters, and `_ocr` is four of them."""
-
-
 _ORIGIN = {Origin.BUILTIN: "built in", Origin.FILE: "of the pipelines file", Origin.MODEL: "of another model"}
 
 

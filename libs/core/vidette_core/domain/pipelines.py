@@ -13,7 +13,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
+SIDES = (32, 4096)
+"""The least and the greatest side of a detector's square, in pixels."""
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -50,7 +53,7 @@ class Detector(_Document):
 
     model: ModelRef
     family: str
-    size: Annotated[int, Field(ge=32, le=4096)]
+    size: Annotated[int, Field(ge=SIDES[0], le=SIDES[1])]
     letterbox: Letterbox
     labels: tuple[str, ...]
     score_threshold: Share
