@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.processes import is_alive, wait_until
+from tests.support.processes import is_alive, paused, wait_until
 from tests.support.triton import write_pipelines
 from vidette_core.adapters.triton import TritonAdmin, TritonInference
 from vidette_core.domain.pipelines import Catalog
@@ -176,8 +176,7 @@ def test_a_server_that_answers_nothing_is_started_anew_and_one_that_is_starting_
         runs=lambda: ready,
         answer_seconds=1,
     )
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
+    with paused(server.pid):
         ready = False
         for _ in range(MOST_UNANSWERED):
             watcher.look()
@@ -185,5 +184,3 @@ def test_a_server_that_answers_nothing_is_started_anew_and_one_that_is_starting_
         ready = True
         watcher.look()
         assert [line for line in restarts if line == "restart"] == ["restart"]
-    finally:
-        os.kill(server.pid, signal.SIGCONT)

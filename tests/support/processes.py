@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vidette_local import leftovers, procfs
@@ -19,6 +22,22 @@ def stack_processes(home: Path) -> list[int]:
 def is_alive(pid: int) -> bool:
     ticks = procfs.start_ticks(pid)
     return ticks is not None and procfs.alive(pid, ticks)
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """The process stands still inside. The signal alone is not enough: its threads may answer a moment longer."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: set(_thread_states(pid)) == {"T"}, 10, f"every thread of {pid} is stopped")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _thread_states(pid: int) -> Iterator[str]:
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 def wait_until(condition: Callable[[], bool], limit_seconds: float, what: str) -> None:
