@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import psutil
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.support.network import narrow_way
-from tests.support.public_api import MP4_HEAD, Api, detail, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, detail, failed_row, public_api, store_settings, until
 from tests.support.raw_http import FILE_HEAD, raw_upload
 from tests.support.servers import StoreEndpoint
 from vidette_api.settings import UploadSettings
@@ -29,23 +29,6 @@ async def api(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Api]:
         yield running
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
-async def ended(api: Api) -> JobRow:
-    """The one job, once its upload has ended in `failed` and the store has forgotten it."""
-
-    async def is_failed() -> bool:
-        row = await api.only_row()
-        return row.state is JobState.FAILED and await api.is_gone(row)
-
-    await until(is_failed)
-    return await api.only_row()
-
-
 async def begun(api: Api, at_least: int = 1) -> None:
     async def is_so() -> bool:
         return await api.uploads_under_way() >= at_least
@@ -58,7 +41,7 @@ async def test_a_client_that_leaves_fails_its_row_and_aborts_its_upload(api: Api
         await upload.send(FILE_HEAD + MP4_HEAD + b"x" * (9 * MIB))
         await begun(api)
         await upload.leave()
-        row = await ended(api)
+        row = await failed_row(api)
     assert (row.error_code, row.error_message) == (
         "upload_aborted",
         "The client went away before the upload was complete.",
@@ -72,7 +55,7 @@ async def test_a_silent_client_is_told_and_fails_its_row(api: Api) -> None:
     assert answer.status == 408
     assert answer.headers["vidette-error"] == "upload_timeout"
     assert b"it may take 2 s" in answer.body
-    assert (await ended(api)).error_code == "upload_timeout"
+    assert (await failed_row(api)).error_code == "upload_timeout"
 
 
 async def test_a_client_that_crawls_is_ended_by_the_limit_on_the_whole(api: Api) -> None:
@@ -83,7 +66,7 @@ async def test_a_client_that_crawls_is_ended_by_the_limit_on_the_whole(api: Api)
             await upload.send(b"x" * 100)
             await asyncio.sleep(0.1)
     assert (await answer).status == 408
-    assert (await ended(api)).error_code == "upload_timeout"
+    assert (await failed_row(api)).error_code == "upload_timeout"
 
 
 async def test_an_upload_under_way_beats_in_its_row(api: Api) -> None:
@@ -110,7 +93,7 @@ async def test_an_upload_that_the_sweeper_gave_up_ends(api: Api) -> None:
             await upload.send(b"x" * 100)
             await asyncio.sleep(0.05)
     assert (await answer).status == 503
-    assert (await ended(api)).error_code == "upload_aborted"
+    assert (await failed_row(api)).error_code == "upload_aborted"
 
 
 async def test_more_uploads_than_allowed_are_told_to_come_again(api: Api) -> None:
@@ -134,7 +117,7 @@ async def test_an_api_that_stops_aborts_what_is_under_way(postgres_url: str, s3:
             await upload.send(FILE_HEAD + MP4_HEAD)
             await begun(api)
             api.server.should_exit = True
-            row = await ended(api)
+            row = await failed_row(api)
             answer = await asyncio.wait_for(upload.answer(), 5)
         assert (answer.status, answer.headers["vidette-error"]) == (503, "upload_aborted")
         assert (row.error_code, row.error_message) == (

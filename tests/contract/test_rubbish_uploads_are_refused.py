@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import httpx
 import psutil
 import pytest
 
 from tests.support.network import narrow_way
-from tests.support.public_api import MP4_HEAD, Api, detail, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, detail, failed_row, public_api, store_settings, until
 from tests.support.raw_http import BOUNDARY, FILE_HEAD, FORM_END, RawAnswer, RawUpload, raw_upload
 from tests.support.servers import StoreEndpoint
 from vidette_api.settings import UploadSettings
-from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.domain.jobs import JobState
 
 MIB = 2**20
 LIMITS = UploadSettings(max_bytes=20 * MIB, idle_timeout_s=1, timeout_s=3600, min_bytes_per_s=1000, drain_s=1)
@@ -32,23 +30,6 @@ async def api(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Api]:
 
 def field_head(name: str) -> bytes:
     return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
-async def failed_row(api: Api) -> JobRow:
-    """The one job, once it has failed and the store holds nothing of it."""
-
-    async def is_failed() -> bool:
-        row = await api.only_row()
-        return row.state is JobState.FAILED and await api.is_gone(row)
-
-    await until(is_failed)
-    return await api.only_row()
 
 
 async def answered(upload: RawUpload, seconds: float = 10.0) -> RawAnswer:

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.stacks import PIPELINE_ID, until
 from vidette.client import Client
 from vidette.models import JobState, JobStatus
@@ -20,9 +20,7 @@ FRAMES = 1500
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "long.mp4"
-    write_clip(path, "mp4_bframes", FRAMES)
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 def cancel(stack: StackProcess, job_id: UUID) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.both_clients import Connect
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.cutting_way import cutting_way
 from tests.support.stacks import PIPELINE_ID, numbers
 from vidette import JobState, JobStatus
@@ -34,9 +34,7 @@ README = Path(__file__).parents[2] / "libs/client/README.md"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    write_clip(path, "mp4_bframes", FRAMES)
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 def test_a_video_is_submitted_followed_and_read(connect: Connect, stack: StackProcess, clip: Path) -> None:
@@ -80,8 +78,7 @@ def test_a_reading_that_breaks_off_goes_on_behind_the_last_row(
 def test_a_job_that_is_not_wanted_any_more_ends_as_cancelled(
     connect: Connect, stack: StackProcess, tmp_path: Path
 ) -> None:
-    long = tmp_path / "long.mp4"
-    write_clip(long, "mp4_bframes", 1500)
+    long = numbered_clip(tmp_path, 1500)
     with connect(stack.url) as client:
         job = client.submit(long, PIPELINE_ID)
         assert client.cancel(job).job_id == job

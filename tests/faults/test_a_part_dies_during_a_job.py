@@ -7,24 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clips import write_clip
-from tests.support.stacks import PIPELINE_ID, completed, numbers, until
+from tests.support.clips import numbered_clip
+from tests.support.stacks import PIPELINE_ID, completed, numbers, progress_between, until
 from vidette.client import Client
-from vidette.models import JobStatus
 from vidette_local.stack_process import StackProcess
 
 FRAMES = 900
-
-
-def under_way(status: JobStatus) -> bool:
-    return status.progress is not None and 0.05 < status.progress < 0.9
+UNDER_WAY = progress_between(0.05, 0.9)
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "long.mp4"
-    assert write_clip(path, "mp4_bframes", FRAMES) == list(range(FRAMES))
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 def worker_of(stack: StackProcess) -> str:
@@ -34,7 +28,7 @@ def worker_of(stack: StackProcess) -> str:
 
 def test_a_job_completes_though_its_worker_is_killed(stack: StackProcess, client: Client, clip: Path) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
-    until(client, job_id, under_way)
+    until(client, job_id, UNDER_WAY)
     stack.kill_part(worker_of(stack))
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
 
@@ -52,7 +46,7 @@ def test_a_job_completes_though_another_part_is_killed(
     part: str, stack: StackProcess, client: Client, clip: Path
 ) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
-    until(client, job_id, under_way)
+    until(client, job_id, UNDER_WAY)
     stack.kill_part(part)
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
 
@@ -67,6 +61,6 @@ def test_a_job_submitted_while_nats_is_down_is_taken_and_completes(
 
 def test_a_worker_told_to_end_hands_over_and_the_job_completes(stack: StackProcess, client: Client, clip: Path) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
-    until(client, job_id, under_way)
+    until(client, job_id, UNDER_WAY)
     stack.kill_part(worker_of(stack), signal.SIGTERM)
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]

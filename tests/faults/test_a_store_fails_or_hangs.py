@@ -9,17 +9,17 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.processes import wait_until
-from tests.support.stacks import PIPELINE_ID, completed, numbers, until
+from tests.support.stacks import PIPELINE_ID, completed, numbers, progress_between, until
 from tests.support.store_way import StoreWay, Weather, stack_before_a_store
 from vidette.client import Client
 from vidette.errors import VidetteError
-from vidette.models import JobStatus
 from vidette.retry import RetryPolicy
 from vidette_local.stack_process import StackProcess
 
 FRAMES = 800
+UNDER_WAY = progress_between(0.05, 0.8)
 SOON_S = 15.0
 """For an answer to a client, whatever the store does."""
 BAD = pytest.mark.parametrize("weather", [Weather.ERRORS, Weather.SILENCE])
@@ -27,9 +27,7 @@ BAD = pytest.mark.parametrize("weather", [Weather.ERRORS, Weather.SILENCE])
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "long.mp4"
-    assert write_clip(path, "mp4_bframes", FRAMES) == list(range(FRAMES))
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +48,6 @@ def impatient(before_a_store: tuple[StackProcess, StoreWay]) -> Iterator[Client]
     """A client that repeats nothing."""
     with Client(before_a_store[0].url, retries=RetryPolicy(attempts=1)) as made:
         yield made
-
-
-def under_way(status: JobStatus) -> bool:
-    return status.progress is not None and 0.05 < status.progress < 0.8
 
 
 def finished(client: Client, clip: Path) -> UUID:
@@ -86,7 +80,7 @@ def test_a_job_under_way_waits_for_the_store_and_completes(
     weather: Weather, impatient: Client, way: StoreWay, clip: Path
 ) -> None:
     job_id = impatient.submit(clip, PIPELINE_ID)
-    until(impatient, job_id, under_way)
+    until(impatient, job_id, UNDER_WAY)
     met = way.answered + way.swallowed
     way.be(weather)
     wait_until(lambda: way.answered + way.swallowed > met, 20, "a worker has met the store")

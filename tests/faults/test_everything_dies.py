@@ -14,31 +14,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.processes import stack_processes, wait_until
-from tests.support.stacks import PIPELINE_ID, completed, free_port, numbers, stack_running, until
+from tests.support.stacks import PIPELINE_ID, completed, free_port, numbers, progress_between, stack_running, until
 from vidette.client import Client
-from vidette.models import JobStatus
 from vidette_local.stack_process import StackProcess
 
 FRAMES = 1200
+UNDER_WAY = progress_between(0.05, 0.9)
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "long.mp4"
-    write_clip(path, "mp4_bframes", FRAMES)
-    return path
-
-
-def under_way(status: JobStatus) -> bool:
-    return status.progress is not None and 0.05 < status.progress < 0.9
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 def test_the_next_start_goes_on_with_the_jobs_of_a_stack_that_was_killed(clip: Path, tmp_path: Path) -> None:
     with stack_running(tmp_path) as stack, Client(stack.url) as client:
         running, waiting = (client.submit(clip, PIPELINE_ID) for _ in range(2))
-        progress = until(client, running, under_way).progress
+        progress = until(client, running, UNDER_WAY).progress
         for pid in (stack.pid, *stack_processes(stack.home.path)):
             with suppress(ProcessLookupError):  # the kernel has killed it when its supervisor died
                 os.kill(pid, signal.SIGKILL)
@@ -53,7 +47,7 @@ def test_the_next_start_goes_on_with_the_jobs_of_a_stack_that_was_killed(clip: P
 
 def test_a_wiped_nats_loses_no_job(stack: StackProcess, client: Client, clip: Path) -> None:
     first = client.submit(clip, PIPELINE_ID)
-    until(client, first, under_way)
+    until(client, first, UNDER_WAY)
     shutil.rmtree(stack.home.nats)
     stack.kill_part("nats")
     second = client.submit(clip, PIPELINE_ID, max_frames=50)

@@ -17,7 +17,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.processes import wait_until
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
@@ -91,9 +91,7 @@ class Load:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "short.mp4"
-    write_clip(path, "mp4_bframes", FRAMES)
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 def jobs_in_the_database(stack: StackProcess) -> dict[UUID, str]:

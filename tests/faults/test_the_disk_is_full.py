@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.code_reader import add_code_pipeline
 from tests.support.processes import wait_until
 from tests.support.small_disk import fill, small_disk
-from tests.support.stacks import HASTE, PIPELINE_ID, completed, free_port, numbers, until
+from tests.support.stacks import HASTE, PIPELINE_ID, completed, free_port, numbers, progress_between, until
 from vidette.client import Client
 from vidette.errors import VidetteError
-from vidette.models import JobStatus
 from vidette.retry import RetryPolicy
 from vidette_local.stack_process import UP, StackDidNotStart, StackProcess
 
 FRAMES = 900
+UNDER_WAY = progress_between(0.05, 0.5)
 MEBIBYTES = 600
 """A new stack takes 75 of them."""
 REFUSALS = {"store_unavailable", "database_unavailable"}
@@ -28,9 +28,7 @@ REFUSALS = {"store_unavailable", "database_unavailable"}
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "long.mp4"
-    assert write_clip(path, "mp4_bframes", FRAMES) == list(range(FRAMES))
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +45,6 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StackPro
             yield stack, disk.seen / "home"
 
 
-def under_way(status: JobStatus) -> bool:
-    return status.progress is not None and 0.05 < status.progress < 0.5
-
-
 def stored(home: Path) -> set[Path]:
     """The store's blocks on the disk."""
     return {path for path in (home / "s3" / "data").rglob("*") if path.is_file()}
@@ -64,7 +58,7 @@ def test_uploads_are_refused_the_job_waits_and_with_room_again_everything_comple
         earlier = client.submit(clip, PIPELINE_ID, max_frames=40)
         completed(client, earlier)
         job_id = client.submit(clip, PIPELINE_ID)
-        until(client, job_id, under_way)
+        until(client, job_id, UNDER_WAY)
         filler = fill(home)
         wait_until(lambda: "the disk of" in stack.said(), 15, "the stack says that the disk is full")
         before = stored(home)

@@ -10,25 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import numbered_clip
 from tests.support.processes import wait_until
-from tests.support.stacks import PIPELINE_ID, completed, numbers, stack_running, until
+from tests.support.stacks import PIPELINE_ID, completed, numbers, progress_between, stack_running, until
 from vidette.client import Client
-from vidette.models import JobStatus
 from vidette_core.adapters.triton import TritonAdmin
 from vidette_local import credentials
 from vidette_local.stack_process import StackProcess
 
 FRAMES = 800
+UNDER_WAY = progress_between(0.05, 0.8)
 LIMIT_S = 3.0
 """For one request of a worker to Triton."""
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "long.mp4"
-    assert write_clip(path, "mp4_bframes", FRAMES) == list(range(FRAMES))
-    return path
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +41,6 @@ def client(hasty: StackProcess) -> Iterator[Client]:
         yield made
 
 
-def under_way(status: JobStatus) -> bool:
-    return status.progress is not None and 0.05 < status.progress < 0.8
-
-
 def workers_said(stack: StackProcess, words: str) -> bool:
     return any(words in log.read_text() for log in stack.home.logs.glob("worker-*.log"))
 
@@ -55,7 +49,7 @@ def test_a_triton_that_hangs_for_longer_than_a_request_may_take_costs_no_frame(
     hasty: StackProcess, client: Client, clip: Path
 ) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
-    until(client, job_id, under_way)
+    until(client, job_id, UNDER_WAY)
     pid = hasty.kill_part("triton", signal.SIGSTOP)
     try:
         wait_until(lambda: workers_said(hasty, "Deadline Exceeded"), 6 * LIMIT_S, "a request is out of time")
@@ -69,7 +63,7 @@ def test_models_that_were_unloaded_are_loaded_again_and_the_job_completes(
     hasty: StackProcess, client: Client, clip: Path
 ) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
-    until(client, job_id, under_way)
+    until(client, job_id, UNDER_WAY)
     secrets = credentials.load_or_make(hasty.home.path / "secrets.json")
     with TritonAdmin(hasty.part("triton")["address"], secrets.triton_control_secret) as admin:
         names = {name for name, _ in admin.ready_models()}
@@ -85,7 +79,7 @@ def test_a_triton_that_hangs_for_a_minute_is_started_anew_and_no_job_fails(
     hasty: StackProcess, client: Client, clip: Path
 ) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
-    until(client, job_id, under_way)
+    until(client, job_id, UNDER_WAY)
     began = time.monotonic()
     pid = hasty.kill_part("triton", signal.SIGSTOP)
     waiting = client.submit(clip, PIPELINE_ID, max_frames=40)

@@ -207,3 +207,10 @@ def _mux_silence(container: av.container.OutputContainer, seconds: float) -> Non
         frame.sample_rate, frame.pts = 16000, start
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
+
+
+def numbered_clip(folder: Path, frames: int) -> Path:
+    """An MP4 with B-frames whose frames show their own index."""
+    path = folder / "numbered.mp4"
+    assert write_clip(path, "mp4_bframes", frames) == list(range(frames))
+    return path

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -224,3 +224,20 @@ def detail(answer: httpx.Response) -> str:
     assert list(body) == ["detail"]
     said: str = body["detail"]
     return said
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def failed_row(api: Api) -> JobRow:
+    """The one job, once it has failed and the store holds nothing of it."""
+
+    async def is_failed() -> bool:
+        row = await api.only_row()
+        return row.state is JobState.FAILED and await api.is_gone(row)
+
+    await until(is_failed)
+    return await api.only_row()

@@ -76,6 +76,11 @@ def until(client: Client, job_id: UUID, wanted: Callable[[JobStatus], bool], tim
     raise AssertionError(f"the job was not as wanted within {timeout} s: {status}")
 
 
+def progress_between(low: float, high: float) -> Callable[[JobStatus], bool]:
+    """For `until`: the job is under way, so far and no further."""
+    return lambda status: status.progress is not None and low < status.progress < high
+
+
 def numbers(rows: list[FrameRow]) -> list[tuple[int, int]]:
     """(frame_index, number that the frame shows) of rows made by the `code` pipeline."""
     return [(row.frame_index, int(row.result.detections[0].label)) for row in rows]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 import pytest
 
 from tests.support.both_clients import Connect
 from tests.support.scripted_service import JOB, STATUS, Answer, as_json, job, scripted_service
+from tests.support.stacks import free_port
 from vidette import ClientCode, JobState, JobStatus, RetryPolicy, Timeouts, VidetteError
 from vidette.errors import DatabaseUnavailable, NotFound, ServiceUnavailable, StillRunning
 
 QUICK = RetryPolicy(attempts=3, first=0.01, longest=0.02, longest_asked=0.3)
 BUSY = as_json({"detail": "The database does not answer."}, 503, Vidette_Error="database_unavailable")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_status_is_read_with_its_error_and_with_fields_of_a_newer_service(connect: Connect) -> None:
