@@ -1,4 +1,4 @@
-"""Starting, seeing and stopping the workers of one job attempt. Adapters: local processes, and later Kubernetes Jobs.
+"""Starting, seeing and stopping the workers of one job attempt. Adapters: local processes and Kubernetes Jobs.
 
 The names are Kubernetes' own (Job, pod, uid), because that is the launcher this port was cut for; the local adapter gives
 the same promises.
@@ -24,11 +24,35 @@ class LaunchPhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """As Kubernetes states it: of which kind, whether it holds, why in one CamelCase word, and why in a sentence."""
+
+    type: str
+    holds: bool
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
-    """One worker process. `exit_code` is None while it runs; a death by signal s is the exit code 128 + s."""
+    """One worker process, and what its launcher says of it. A launcher that knows no more leaves the explanations empty."""
 
     name: str
     exit_code: int | None = None
+    """None while it waits or runs; a death by signal s is 128 + s. A pod that ended without running has 143: it was told to."""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    """When its process first ran; None while it waits for a node, an image or its configuration."""
+    reason: str = ""
+    """Why it waits or how it ended, in Kubernetes' words: `ImagePullBackOff`, `OOMKilled`, `Evicted`, …"""
+    message: str = ""
+    """The same in a sentence of the launcher's, or the worker's own last words."""
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def disrupted(self) -> bool:
+        """Whether it was ended for the cluster's sake (drained, evicted, preempted, its node lost), and not by its own doing."""
+        return any(condition.type == "DisruptionTarget" and condition.holds for condition in self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +78,11 @@ class LaunchedJob:
     phase: LaunchPhase
     created_at: datetime
     pods: tuple[Pod, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    refusal: str = ""
+    """Why its pods cannot even be made (a quota, an admission policy), in the launcher's words."""
+    retired: bool = False
+    """It has ended, nobody wants it any more, and the launcher will forget it by itself after a while."""
 
 
 class Launcher(Protocol):
