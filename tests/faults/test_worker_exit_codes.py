@@ -52,17 +52,27 @@ def lines(log: Path) -> list[dict[str, Any]]:
 
 def test_a_gateway_that_stays_away_ends_the_worker_with_75_when_its_patience_ends(tmp_path: Path) -> None:
     began = time.monotonic()
-    with worker(tmp_path / "log", VIDETTE_PATIENCE_S="2") as process:
+    last_words = tmp_path / "termination-log"
+    with worker(tmp_path / "log", VIDETTE_PATIENCE_S="2", VIDETTE_TERMINATION_LOG=str(last_words)) as process:
         assert process.wait(timeout=60) == WorkerExit.TRY_AGAIN
     assert time.monotonic() - began > 2
+    assert last_words.read_text().startswith("Something the worker needs stayed away: the gateway")
 
 
 def test_sigterm_ends_a_waiting_worker_with_143_at_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with worker(log) as process:
+    last_words = tmp_path / "termination-log"
+    with worker(log, VIDETTE_TERMINATION_LOG=str(last_words)) as process:
         wait_until(lambda: b"waiting for the gateway" in log.read_bytes(), 60, "the worker waits")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=5) == WorkerExit.TERMINATED
+    assert last_words.read_text() == "SIGTERM: another worker goes on from the last committed chunk"
+
+
+def test_last_words_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -> None:
+    nowhere = tmp_path / "no-folder" / "termination-log"
+    with worker(tmp_path / "log", VIDETTE_PATIENCE_S="1", VIDETTE_TERMINATION_LOG=str(nowhere)) as process:
+        assert process.wait(timeout=60) == WorkerExit.TRY_AGAIN
 
 
 def test_a_missing_setting_is_named_in_the_log(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def run(gateway: Script, models: MadeUpModels, patience_s: float) -> WorkerExit:
             "patience_s": patience_s,
         }
     )
-    return Worker(Gateway(gateway.url, "token", patience_s), models, settings, LIMITS).run()
+    return Worker(Gateway(gateway.url, "token", patience_s), models, settings, LIMITS).run().code
 
 
 def reports(gateway: Script) -> list[dict[str, str]]:

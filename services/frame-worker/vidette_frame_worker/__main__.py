@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -22,18 +24,33 @@ from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.measured import MeasuredInference
 from vidette_frame_worker.settings import WorkerSettings
 from vidette_frame_worker.video import Limits
-from vidette_frame_worker.worker import Worker
+from vidette_frame_worker.worker import End, Worker
 
 _log = structlog.get_logger(__name__)
+_MOST_LAST_WORDS = 2048
+"""Bytes; Kubernetes keeps 4096 of a termination message."""
+_ON_SIGTERM = "SIGTERM: another worker goes on from the last committed chunk"
 
 
-def _on_sigterm(_: int, __: FrameType | None) -> None:
+def _end_on_sigterm(termination_log: Path | None) -> None:
     """End at once: what is committed is safe, and what is not would not get done within any grace period."""
-    try:
-        _log.info("SIGTERM: another worker goes on from the last committed chunk")
-    finally:
-        # Writing may fail, since the signal may have come in the middle of another line; the exit code must not.
-        _leave(WorkerExit.TERMINATED)
+
+    def end(_: int, __: FrameType | None) -> None:
+        try:
+            _say_last(termination_log, _ON_SIGTERM)
+            _log.info(_ON_SIGTERM)
+        finally:
+            # Writing may fail, since the signal may have come in the middle of another line; the exit code must not.
+            _leave(WorkerExit.TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _say_last(termination_log: Path | None, sentence: str) -> None:
+    """Best effort: where it cannot be written, the log has it too."""
+    if termination_log is not None:
+        with suppress(OSError):
+            termination_log.write_bytes(sentence.encode()[:_MOST_LAST_WORDS])
 
 
 def main() -> int:
@@ -44,17 +61,19 @@ def main() -> int:
         name_wrong_settings(error)
         return CONFIGURATION_ERROR
     configure_logs(logs, "frame-worker", job_id=str(settings.job_id), pod=settings.pod_name)
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    _end_on_sigterm(settings.termination_log)
     # Whatever a file makes the decoder want: what it cannot have is an error here, and not the machine's trouble.
     resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
     try:
-        return _work(settings, limits)
-    except Exception:
+        end = _work(settings, limits)
+    except Exception as error:
         _log.exception("an unexpected error ends this worker")
-        return WorkerExit.FAILED
+        end = End(WorkerExit.FAILED, f"A defect ended this worker ({type(error).__name__}); its log says more.")
+    _say_last(settings.termination_log, end.sentence)
+    return end.code
 
 
-def _work(settings: WorkerSettings, limits: VideoLimitSettings) -> WorkerExit:
+def _work(settings: WorkerSettings, limits: VideoLimitSettings) -> End:
     if settings.metrics_port is not None:
         server, _ = start_http_server(settings.metrics_port, settings.metrics_host, REGISTRY)
         _log.info("metrics", port=server.server_port)

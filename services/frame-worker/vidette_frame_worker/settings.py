@@ -5,6 +5,7 @@ The controller gives the first four with the launch, and the launcher the pod's 
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -22,6 +23,8 @@ class WorkerSettings(WorkerTuning):
     """`host:port` of the gRPC service."""
     pod_name: str
 
+    termination_log: Path | None = None
+    """Where the last sentence goes: Kubernetes shows it as the container's termination message."""
     metrics_port: Port | None = None
     """Where Prometheus may scrape this worker; None serves no metrics, 0 any free port."""
     metrics_host: str = "0.0.0.0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import dataclass
 
 import structlog
 
@@ -34,6 +35,14 @@ from vidette_frame_worker.video import Limits, RangePolicy, RangeReader, Video, 
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a worker ended: for the launcher's policy, and in a sentence for whoever looks at its pod."""
+
+    code: WorkerExit
+    sentence: str
+
+
 class Worker:
     def __init__(self, gateway: Gateway, inference: Inference, settings: WorkerSettings, limits: Limits) -> None:
         self._gateway = gateway
@@ -41,30 +50,32 @@ class Worker:
         self._settings = settings
         self._limits = limits
 
-    def run(self) -> WorkerExit:
+    def run(self) -> End:
         """Until the job needs no more workers, or this one cannot go on."""
         try:
             while True:
                 answer = self._gateway.claim(self._settings.pod_name).answer
                 match answer:
                     case ClaimOver():
-                        return WorkerExit.DONE
+                        return End(WorkerExit.DONE, "Nothing of the job is left to do.")
                     case ClaimBusy():
                         time.sleep(answer.retry_after_s)
                     case SegmentClaim():
-                        outcome = self._work(answer)
-                        if outcome is not WorkerExit.DONE:
-                            return outcome
+                        problem = self._work(answer)
+                        if problem is not None:
+                            return End(WorkerExit.BAD_INPUT, f"{problem.code.value}: {problem.message}")
         except Unavailable as error:
             _log.error("something the worker needs stayed away", error=str(error))
+            return End(WorkerExit.TRY_AGAIN, f"Something the worker needs stayed away: {error}")
         except Rejected as error:
             _log.error("this worker was refused", error=str(error))
-            return WorkerExit.FAILED
+            return End(WorkerExit.FAILED, f"The gateway refused this worker: {error}")
         except PortError as error:
             _log.warning("this worker cannot go on", error=str(error))
-        return WorkerExit.TRY_AGAIN
+            return End(WorkerExit.TRY_AGAIN, f"This worker cannot go on: {error}")
 
-    def _work(self, claim: SegmentClaim) -> WorkerExit:
+    def _work(self, claim: SegmentClaim) -> Problem | None:
+        """Work on the segment to its end. The problem, when one was met and reported that no worker can overcome."""
         session = self._gateway.session(claim)
         with job_in_logs(claim.job_id, segment=claim.segment, epoch=claim.epoch):
             _log.info("claimed", next_sample=claim.next_sample)
@@ -76,7 +87,7 @@ class Worker:
                 except PipelineBroken as error:
                     _log.error("the pipeline does not work", error=str(error))
                     return self._report(session, Problem(ErrorCode.PIPELINE_UNAVAILABLE, error.message))
-        return WorkerExit.DONE
+        return None
 
     def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:
         policy = RangePolicy(total_timeout=self._settings.patience_s)
@@ -104,10 +115,10 @@ class Worker:
         session.finish(FinishRequest(end_sample=end, warnings=warnings))
         _log.info("finished", samples=end)
 
-    def _report(self, session: Session, problem: Problem) -> WorkerExit:
+    def _report(self, session: Session, problem: Problem) -> Problem:
         _log.warning("the job cannot succeed", code=problem.code.value, message=problem.message)
         session.report(ReportRequest(code=WorkerProblem(problem.code.value), message=problem.message))
-        return WorkerExit.BAD_INPUT
+        return problem
 
 
 def _plan_of(video: Video) -> PlanRequest:
