@@ -67,7 +67,7 @@ class Workplace:
         )
         asyncio.run(self._claim(template))
         spec = spec_of(template, self.installed.tokens(), job_id, 1)
-        environment = {**self.environment(), **spec.env, POD_NAME: spec.name}
+        environment = {**self.environment(), **spec.env, **spec.secrets, POD_NAME: spec.name}
         log = self.installed.folder / f"{spec.name}.log"
         child = Child.start(Command(WORKER, self.installed.folder, environment), log)
         try:

@@ -109,7 +109,14 @@ def rig(request: pytest.FixtureRequest) -> Rig:
 
 
 def spec(name: str = "vidette-one-a1") -> LaunchSpec:
-    return LaunchSpec(name=name, job_id=uuid4(), attempt=1, spec_hash="h", env={"VIDETTE_TOKEN": "secret"})
+    return LaunchSpec(
+        name=name,
+        job_id=uuid4(),
+        attempt=1,
+        spec_hash="h",
+        env={"TOLD": "openly"},
+        secrets={"VIDETTE_JOB_TOKEN": "secret"},
+    )
 
 
 async def wait_for(rig: Rig, name: str, phase: LaunchPhase) -> LaunchedJob:
@@ -297,7 +304,7 @@ async def test_a_worker_gets_its_specification_and_nothing_of_the_stacks(process
     await eventually(seen.exists, _LIMIT, "the worker starts")
     environment = json.loads(seen.read_text())
     assert environment["VIDETTE_POD_NAME"] == job.pods[0].name
-    assert {name for name in environment if name.startswith("VIDETTE_")} == {"VIDETTE_POD_NAME", "VIDETTE_TOKEN"}
+    assert {name for name in environment if name.startswith("VIDETTE_")} == {"VIDETTE_POD_NAME", "VIDETTE_JOB_TOKEN"}
 
 
 async def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace_period(process_rig: ProcessRig) -> None:

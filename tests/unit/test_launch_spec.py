@@ -28,17 +28,17 @@ print(VideoLimitSettings().frames, LogSettings().level)
 
 def test_a_worker_reads_from_its_spec_what_was_set_on_the_controller() -> None:
     spec = spec_of(TEMPLATE, TOKENS, JOB, 3)
-    environment = {**spec.env, "VIDETTE_POD_NAME": "pod", "PATH": os.environ["PATH"]}
+    environment = {**spec.env, **spec.secrets, "VIDETTE_POD_NAME": "pod", "PATH": os.environ["PATH"]}
     told = subprocess.run([sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.splitlines() == [f"{JOB} http://gateway:1 triton:2 9 12.0", "5 DEBUG"]
-    assert TOKENS.read_job_token(spec.env["VIDETTE_JOB_TOKEN"]) == (JOB, 3)
+    assert TOKENS.read_job_token(spec.secrets["VIDETTE_JOB_TOKEN"]) == (JOB, 3)
 
 
 def test_every_controller_makes_the_same_spec_and_never_shows_its_token() -> None:
     spec = spec_of(TEMPLATE, TOKENS, JOB, 3)
     assert spec == spec_of(TEMPLATE, TOKENS, JOB, 3)
     assert spec.name == launch_of(TEMPLATE, JOB, 3).name == f"vidette-{JOB}-a3"
-    assert spec.env["VIDETTE_JOB_TOKEN"] not in repr(spec)
+    assert spec.secrets["VIDETTE_JOB_TOKEN"] not in repr(spec)
 
 
 def test_another_tuning_is_another_template() -> None:

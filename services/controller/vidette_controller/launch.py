@@ -39,8 +39,8 @@ def spec_of(template: Template, tokens: Tokens, job_id: UUID, attempt: int) -> L
     env = {
         **template.tuning,
         "VIDETTE_JOB_ID": str(job_id),
-        "VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt),
         "VIDETTE_GATEWAY_URL": template.gateway_url,
         "VIDETTE_TRITON_URL": template.triton_url,
     }
-    return LaunchSpec(launch.name, job_id, attempt, launch.spec_hash, env)
+    secrets = {"VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt)}
+    return LaunchSpec(launch.name, job_id, attempt, launch.spec_hash, env, secrets)

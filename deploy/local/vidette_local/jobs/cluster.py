@@ -204,7 +204,7 @@ class Cluster:
         return code
 
     def _start_pod(self, spec: LaunchSpec, pod: str) -> Child:
-        environment = {**self._template.environment, **spec.env, POD_NAME: pod}
+        environment = {**self._template.environment, **spec.env, **spec.secrets, POD_NAME: pod}
         command = Command(argv=self._template.argv, cwd=self._template.folder, env=environment)
         return Child.start(command, self._template.logs / f"{_worker_name(pod)}.log")
 

@@ -23,7 +23,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected, Unavailable
-from vidette_core.ports.launcher import LaunchedJob, LaunchSpec
+from vidette_core.ports.launcher import LaunchedJob, LaunchSpec, Note
 
 SPEC = TypeAdapter(LaunchSpec)
 JOB = TypeAdapter(LaunchedJob)
@@ -85,6 +85,9 @@ class ProcessLauncher:
             raise Conflict(f"the job named {name} is another one than {uid}")
         if response.status_code != 404:
             _expect_success(response)
+
+    async def tell(self, name: str, uid: str, note: Note) -> None:
+        """Nothing to write on: whoever runs the embedded stack reads the same in the controller's log."""
 
     async def changes(self) -> AsyncIterator[None]:
         seen: int | None = None

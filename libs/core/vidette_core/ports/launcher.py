@@ -57,13 +57,20 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """What is to run. `env` holds secrets: it never goes into a log. `spec_hash` names the template it was made from."""
+    """What is to run: `workers` processes told `env` and `secrets`. `spec_hash` names the template it was made from."""
 
     name: str
     job_id: UUID
     attempt: int
     spec_hash: str
-    env: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Told to the workers as `env` is, and to nobody who may only look at Jobs and pods. Never in a log."""
+    pipeline_id: str = ""
+    """For people who look for the jobs of a pipeline."""
+    workers: int = 1
+    more_memory: bool = False
+    """An earlier attempt ran out of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,17 @@ class LaunchedJob:
     """It has ended, nobody wants it any more, and the launcher will forget it by itself after a while."""
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth telling whoever looks at a launched job: a CamelCase reason for programs, a sentence for people."""
+
+    reason: str
+    sentence: str
+    warning: bool = False
+
+
 class Launcher(Protocol):
-    """All calls are live (no cache) and raise `Unavailable` when the launcher cannot be asked."""
+    """Every call but `list` is live (no cache). All raise `Unavailable` when the launcher cannot be asked."""
 
     async def create(self, spec: LaunchSpec) -> LaunchedJob:
         """Start the job. Raises `Conflict` when the name is taken, by whomever; nothing is started then."""
@@ -95,14 +111,21 @@ class Launcher(Protocol):
         """Raises `NotFound`."""
 
     async def list(self) -> list[LaunchedJob]:
-        """All jobs of this installation. A failure is `Unavailable`, never an empty list."""
+        """All jobs of this installation, as they were not long ago: a hint, to be confirmed by `get` before anything is lost.
+
+        A failure, or not having heard of the jobs for long, is `Unavailable`, never an empty list.
+        """
 
     async def delete(self, name: str, uid: str) -> None:
         """Ask for the job and its pods to stop (SIGTERM, then SIGKILL after the grace period) and be forgotten.
 
-        Returns at once; the job may be seen until its pods have ended. A job that is gone already is fine. Raises
-        `Conflict` when the name now belongs to another uid.
+        Returns at once; the job may be seen until its pods have ended, and one that has ended already may be kept for a while,
+        `retired`, so that people can read its logs. A job that is gone is fine. Raises `Conflict` when the name now belongs to
+        another uid.
         """
+
+    async def tell(self, name: str, uid: str, note: Note) -> None:
+        """Write the note where people look at the job. Best effort, bounded in time; raises nothing."""
 
     def changes(self) -> AsyncIterator[None]:
         """Yields soon after something may have changed, and now and then without reason. Ends never; raises never."""

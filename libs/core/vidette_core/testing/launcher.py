@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.errors import Conflict, NotFound, Unavailable
-from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, Pod
+from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, Note, Pod
 
 
 @dataclass(slots=True)
@@ -25,13 +25,14 @@ class FakeLauncher:
     """`vidette_core.ports.launcher.Launcher` without processes.
 
     A created job has a running pod at once; `end_pod` ends it, and a failed pod is replaced at once, without a back-off.
-    `specs` holds every specification that was ever created, in order, for a test to look at. While `available` is False
-    every call raises `Unavailable`.
+    `specs` holds every specification that was ever created, in order, for a test to look at, and `notes` what was told. While
+    `available` is False every call raises `Unavailable`.
     """
 
     def __init__(self, backoff_limit: int = 6, poll_seconds: float = 0.05) -> None:
         self.available = True
         self.specs: list[LaunchSpec] = []
+        self.notes: list[tuple[str, Note]] = []
         self._backoff_limit = backoff_limit
         self._poll = poll_seconds
         self._entries: dict[str, _Entry] = {}
@@ -75,6 +76,11 @@ class FakeLauncher:
             raise Conflict(f"the job named {name} is another one than {uid}")
         del self._entries[name]
         self._touch()
+
+    async def tell(self, name: str, uid: str, note: Note) -> None:
+        entry = self._entries.get(name)
+        if self.available and entry is not None and entry.job.uid == uid:
+            self.notes.append((name, note))
 
     async def changes(self) -> AsyncIterator[None]:
         while True:
