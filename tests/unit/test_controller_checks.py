@@ -55,18 +55,36 @@ def test_a_job_without_a_launched_job_gets_one() -> None:
     assert decide(case) == CreateJob(JOB, 1, "vidette-1-a1")
 
 
+def test_a_launched_job_whose_uid_is_not_recorded_is_made_again_so_that_what_is_missing_of_it_is_made_too() -> None:
+    assert decide(replace(HEALTHY, job=replace(RUNNING, launch_uid=None))) == CreateJob(JOB, 1, "vidette-1-a1")
+
+
+def test_another_launched_job_under_the_name_is_not_the_attempts_own() -> None:
+    recreated = replace(LAUNCHED, uid="uid-2")
+    (action,) = plan(Snapshot(NOW, (RUNNING,)), [recreated], POLICY)
+    assert isinstance(action, NextAttempt)
+    assert action.seen is None
+
+
+def test_what_the_launcher_will_forget_by_itself_is_let_be() -> None:
+    ended = replace(LAUNCHED, name="vidette-0-a1", phase=LaunchPhase.SUCCEEDED)
+    assert plan(Snapshot(NOW, ()), [ended], POLICY) == [DeleteJob(ended.name, ended.uid, JOB)]
+    assert plan(Snapshot(NOW, ()), [replace(ended, retired=True)], POLICY) == []
+
+
 @pytest.mark.parametrize("stalled_attempts", [0, POLICY.max_attempts])
 def test_a_launched_job_that_vanished_is_replaced_after_a_live_look_and_without_blame(stalled_attempts: int) -> None:
     action = decide(replace(HEALTHY, job=replace(RUNNING, stalled_attempts=stalled_attempts), launched=None))
     assert isinstance(action, NextAttempt)
-    assert (action.expect_missing, action.blame) == (True, False)
+    assert (action.uid, action.seen, action.blame) == ("uid-1", None, False)
 
 
 @pytest.mark.parametrize("phase", [LaunchPhase.FAILED, LaunchPhase.SUCCEEDED])
 def test_a_launched_job_that_ended_before_the_last_frame_is_replaced(phase: LaunchPhase) -> None:
     action = decide(with_pods(with_segment(holder=None), Pod("pod-1", 1), phase=phase))
     assert isinstance(action, NextAttempt)
-    assert (action.expect_missing, action.blame) == (False, True)
+    assert action.seen is not None
+    assert (action.seen.phase, action.blame) == (phase, True)
 
 
 def test_attempts_that_end_by_their_own_fault_have_an_end() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from vidette_core.domain.errors import Problem
+from vidette_core.ports.launcher import LaunchedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ class NextAttempt:
     reason: str
     blame: bool
     """Whether the attempt counts against the job: not when something else was away or took the workers down."""
-    expect_missing: bool = False
-    """Only when a live look confirms that the launched job is not there: a list may be old."""
+    uid: str | None
+    """Of the attempt's launched job."""
+    seen: LaunchedJob | None
+    """As it was in the list, which may be old: a live look has to confirm it. None: it was not there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,24 +83,27 @@ class Applier:
             # upgrade is not a foreign job: job and attempt decide.
             launched = await self._launcher.get(action.name)
             if (launched.job_id, launched.attempt) != (action.job_id, action.attempt):
-                _log.error("the name is taken by a job that is not ours", name=action.name)
-                return
+                raise Conflict(f"the name {action.name} is taken by a job that is not ours") from None
         if await self._schedule.record_uid(action.job_id, action.attempt, launched.uid):
             _log.info("launched", name=launched.name, uid=launched.uid)
 
     async def _next_attempt(self, action: NextAttempt) -> None:
-        if action.expect_missing and await self._is_there(action.name):
+        if not await self._is_still_so(action):
+            _log.info("the list of launched jobs was old; looking again")
             return
         launch = launch_of(self._template, action.job_id, action.attempt + 1)
         if await self._schedule.next_attempt(action.job_id, action.attempt, launch, blame=action.blame):
             _log.warning("the attempt is replaced", reason=action.reason, attempt=action.attempt)
 
-    async def _is_there(self, name: str) -> bool:
+    async def _is_still_so(self, action: NextAttempt) -> bool:
+        """Whether a live look confirms what the planner saw. What is gone, or is another's by now, cannot go on in any case."""
         try:
-            await self._launcher.get(name)
-        except NotFound:
-            return False
-        return True
+            there = await self._launcher.get(action.name)
+        except (NotFound, Conflict):
+            return True
+        if there.uid != action.uid:
+            return True
+        return action.seen is not None and action.seen.phase is there.phase
 
     async def _finish(self, action: FinishJob) -> None:
         share = self._tolerated_error_share

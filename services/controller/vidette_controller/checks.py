@@ -104,11 +104,11 @@ def not_launched(case: Case) -> Action | None:
 
     Losing the launched job is never the job's fault: someone stopped the stack, or deleted it.
     """
+    if case.job.launch_uid is None:  # also when it is there: whoever made it may not have lived to complete it
+        return CreateJob(case.job.id, case.job.attempt, case.job.launch_name)
     if case.launched is not None:
         return None
-    if case.job.launch_uid is None:
-        return CreateJob(case.job.id, case.job.attempt, case.job.launch_name)
-    return _next(case, "the launched job is gone", blame=False, expect_missing=True)
+    return _next(case, "the launched job is gone", blame=False)
 
 
 def ended_holders(case: Case) -> Action | None:
@@ -171,8 +171,10 @@ def _fail(case: Case, problem: Problem) -> FailJob:
     return FailJob(case.job.id, case.job.attempt, problem)
 
 
-def _next(case: Case, reason: str, *, blame: bool, expect_missing: bool = False) -> NextAttempt:
-    return NextAttempt(case.job.id, case.job.attempt, case.job.launch_name, reason, blame, expect_missing)
+def _next(case: Case, reason: str, *, blame: bool) -> NextAttempt:
+    return NextAttempt(
+        case.job.id, case.job.attempt, case.job.launch_name, reason, blame, case.job.launch_uid, case.launched
+    )
 
 
 def _replace(case: Case, reason: str, *, blame: bool) -> Action:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vidette_controller.actions import Action, DeleteJob
 from vidette_controller.checks import CHECKS, ROW_CHECKS, Case, Policy, decide
-from vidette_core.domain.schedule import Snapshot
+from vidette_core.domain.schedule import RunningJob, Snapshot
 from vidette_core.ports.launcher import LaunchedJob
 
 
@@ -20,9 +20,15 @@ def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob] | None, policy: Pol
     """
     by_name = {job.name: job for job in launched or ()}
     checks = ROW_CHECKS if launched is None else CHECKS
-    cases = (Case(job, by_name.get(job.launch_name), snapshot.now, policy) for job in snapshot.jobs)
+    cases = (Case(job, _of(job, by_name), snapshot.now, policy) for job in snapshot.jobs)
     actions = [action for case in cases if (action := decide(case, checks)) is not None]
     wanted = {job.launch_name for job in snapshot.jobs}
-    unwanted = (job for job in launched or () if job.name not in wanted)
+    unwanted = (job for job in launched or () if job.name not in wanted and not job.retired)
     actions.extend(DeleteJob(job.name, job.uid, job.job_id) for job in unwanted)
     return actions
+
+
+def _of(job: RunningJob, by_name: Mapping[str, LaunchedJob]) -> LaunchedJob | None:
+    """What was launched for the attempt; another one that somebody made under its name since is not it."""
+    launched = by_name.get(job.launch_name)
+    return launched if launched is not None and job.launch_uid in (None, launched.uid) else None
