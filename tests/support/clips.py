@@ -211,6 +211,6 @@ def _mux_silence(container: av.container.OutputContainer, seconds: float) -> Non
 
 def numbered_clip(folder: Path, frames: int) -> Path:
     """An MP4 with B-frames whose frames show their own index."""
-    path = folder / "numbered.mp4"
+    path = folder / "clip.mp4"
     assert write_clip(path, "mp4_bframes", frames) == list(range(frames))
     return path
