@@ -119,6 +119,16 @@ async def test_attempts_are_counted_against_a_job_until_something_is_committed(s
     assert (await stack.schedule.snapshot()).jobs[0].stalled_attempts == 0
 
 
+async def test_a_job_that_ran_out_of_memory_once_has_more_in_every_later_attempt(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    assert not (await stack.schedule.snapshot()).jobs[0].more_memory
+    await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=True, more_memory=True)
+    assert (await stack.schedule.snapshot()).jobs[0].more_memory
+    await stack.schedule.next_attempt(job_id, 2, launch(job_id, 3), blame=False)
+    assert (await stack.schedule.snapshot()).jobs[0].more_memory
+
+
 @pytest.mark.parametrize(("blame", "left"), [(True, ("pod-1",)), (False, ())])
 async def test_an_attempt_that_is_not_blamed_forgives_its_pods(
     blame: bool, left: tuple[str, ...], stack: Adapters

@@ -182,6 +182,14 @@ class NoProgress(JobFailed, code="no_progress"):
     """The service tried again and again and got no further."""
 
 
+class OutOfMemory(JobFailed, code="out_of_memory"):
+    """Analysing the video takes more memory than the service allows."""
+
+
+class WorkerUnavailable(JobFailed, code="worker_unavailable"):
+    """The service could start no worker for the job; the detail says why."""
+
+
 class Cancelled(JobFailed, code="cancelled"):
     """Somebody cancelled the job."""
 

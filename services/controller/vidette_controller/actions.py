@@ -16,6 +16,8 @@ class CreateJob:
     job_id: UUID
     attempt: int
     name: str
+    more_memory: bool = False
+    """An earlier attempt ran out of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class NextAttempt:
     """Of the attempt's launched job."""
     seen: LaunchedJob | None
     """As it was in the list, which may be old: a live look has to confirm it. None: it was not there."""
+    more_memory: bool = False
+    """Whether this attempt ran out of memory, so that all that follow get more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -76,6 +77,7 @@ class Applier:
 
     async def _create(self, action: CreateJob) -> None:
         spec = spec_of(self._template, self._tokens, action.job_id, action.attempt)
+        spec = replace(spec, more_memory=action.more_memory)
         try:
             launched = await self._launcher.create(spec)
         except Conflict:
@@ -92,7 +94,9 @@ class Applier:
             _log.info("the list of launched jobs was old; looking again")
             return
         launch = launch_of(self._template, action.job_id, action.attempt + 1)
-        if await self._schedule.next_attempt(action.job_id, action.attempt, launch, blame=action.blame):
+        if await self._schedule.next_attempt(
+            action.job_id, action.attempt, launch, blame=action.blame, more_memory=action.more_memory
+        ):
             _log.warning("the attempt is replaced", reason=action.reason, attempt=action.attempt)
 
     async def _is_still_so(self, action: NextAttempt) -> bool:

@@ -6,22 +6,20 @@ already committed come before what the launcher says, because PostgreSQL is the 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
+from vidette_controller.diagnose import diagnose
+from vidette_controller.endings import CRASHES, ending
+from vidette_controller.findings import EXPLANATIONS, Finding, Wait
+from vidette_controller.starting import obstacle
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.schedule import RunningJob
-from vidette_core.domain.worker_api import WorkerExit
-from vidette_core.ports.launcher import LaunchedJob, LaunchPhase
+from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, Pod
 
-CRASHES = {128 + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
-"""Exit codes of a decoder that died of its input. SIGKILL is not among them: it is the machine's doing, not the video's."""
 POISON_DEATHS = 2
-BLAMELESS = {WorkerExit.TRY_AGAIN, WorkerExit.TERMINATED}
-"""Exit codes that say nothing against the job: what the worker needs was away, or the worker was told to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,12 @@ class Policy:
     max_stalled_claims: int
     stalled_lease: timedelta
     deadline: timedelta
+    start_patience: timedelta = timedelta(minutes=30)
+    """For an attempt none of whose workers can start, where that may mend by itself."""
+    refused_start_patience: timedelta = timedelta(minutes=10)
+    """The same where somebody has to mend something."""
+    can_have_more_memory: bool = False
+    """Whether the launcher has more memory to give to an attempt after one that ran out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,20 @@ def poison(case: Case) -> Action | None:
     return None
 
 
+def out_of_memory(case: Case) -> Action | None:
+    """A worker was killed for its memory limit. The same limit would kill the next one too, at the same frame."""
+    killed = case.launched and any(ending(pod) is Finding.OUT_OF_MEMORY for pod in case.launched.pods)
+    if not case.launched or not killed:
+        return None
+    had_more = case.job.more_memory or case.launched.more_memory
+    if case.policy.can_have_more_memory and not had_more:
+        return _next(case, "a worker ran out of memory; the next has more", blame=True, more_memory=True)
+    message = (
+        "A worker took more memory than its limit. Submit the video with smaller frames, or have the limit raised."
+    )
+    return _fail(case, Problem(ErrorCode.OUT_OF_MEMORY, message))
+
+
 def no_progress(case: Case) -> Action | None:
     """Pods claim the same frames again and again."""
     limit = case.policy.max_stalled_claims
@@ -92,7 +110,10 @@ def no_progress(case: Case) -> Action | None:
 
 
 def deadline(case: Case) -> Action | None:
-    if case.now - case.job.started_at <= case.policy.deadline:
+    """Counted from when a worker first ran: waiting for a node is not the job's fault, and has a patience of its own."""
+    since = _running_since(case)
+    told = case.launched is not None and any(ending(pod) is Finding.DEADLINE for pod in case.launched.pods)
+    if not told and (since is None or case.now - since <= case.policy.deadline):
         return None
     hours = case.policy.deadline.total_seconds() / 3600
     message = f"The job ran longer than the {hours:g} h allowed. Send a shorter video or a larger frame_stride."
@@ -105,19 +126,37 @@ def not_launched(case: Case) -> Action | None:
     Losing the launched job is never the job's fault: someone stopped the stack, or deleted it.
     """
     if case.job.launch_uid is None:  # also when it is there: whoever made it may not have lived to complete it
-        return CreateJob(case.job.id, case.job.attempt, case.job.launch_name)
+        return CreateJob(case.job.id, case.job.attempt, case.job.launch_name, case.job.more_memory)
     if case.launched is not None:
         return None
     return _next(case, "the launched job is gone", blame=False)
 
 
+def cannot_start(case: Case) -> Action | None:
+    """Something that has a name has kept every worker from starting for longer than is worth waiting."""
+    assert case.launched is not None, "not_launched comes first"
+    found = obstacle(case.job, case.launched, case.now)
+    if found is None:
+        return None
+    by_itself = found.diagnosis.wait is Wait.FOR_ROOM
+    patience = case.policy.start_patience if by_itself else case.policy.refused_start_patience
+    if case.now - found.since <= patience:
+        return None
+    minutes = patience.total_seconds() / 60
+    message = (
+        f"No worker could start within {minutes:g} min: {found.diagnosis.cause}. The video is not to blame: submit it again "
+        "once the operator of this installation has mended that."
+    )
+    return _fail(case, Problem(ErrorCode.WORKER_UNAVAILABLE, message))
+
+
 def ended_holders(case: Case) -> Action | None:
     """A pod that has ended cannot go on with what it holds."""
     assert case.launched is not None, "not_launched comes first"
-    ended = {pod.name: pod.exit_code for pod in case.launched.pods if pod.exit_code is not None}
+    ended = {pod.name: pod for pod in case.launched.pods if pod.exit_code is not None}
     holders = {segment.holder for segment in case.job.segments if segment.holder is not None and not segment.done}
     gone = tuple(sorted(holders & ended.keys()))
-    blameless = tuple(pod for pod in gone if ended[pod] in BLAMELESS)
+    blameless = tuple(pod for pod in gone if _is_blameless(ended[pod]))
     return ReleaseSegments(case.job.id, case.job.attempt, gone, blameless) if gone else None
 
 
@@ -126,7 +165,7 @@ def launched_ended(case: Case) -> Action | None:
     assert case.launched is not None, "not_launched comes first"
     match case.launched.phase:
         case LaunchPhase.FAILED:
-            blame = any(pod.exit_code not in BLAMELESS for pod in case.launched.pods if pod.exit_code is not None)
+            blame = any(pod.exit_code is not None and not _is_blameless(pod) for pod in case.launched.pods)
             return _replace(case, "the launched job failed", blame=blame)
         case LaunchPhase.SUCCEEDED:
             return _replace(case, "the launched job ended before the last frame", blame=True)
@@ -137,10 +176,17 @@ def launched_ended(case: Case) -> Action | None:
 def stalled_lease(case: Case) -> Action | None:
     """Nobody has renewed or claimed a segment for long: whatever runs does not work.
 
-    An attempt in which nobody could claim anything has not failed: the gateway was away.
+    An attempt in which nobody could claim anything has not failed: the gateway was away. One whose workers cannot even start
+    is not replaced, since the next would wait for the same; `cannot_start` ends it.
     """
+    assert case.launched is not None, "not_launched comes first"
+    if obstacle(case.job, case.launched, case.now) is not None:
+        return None
+    live = [pod for pod in case.launched.pods if pod.exit_code is None]
+    # Whoever came late, because there was no node for it, has to have its time to claim.
+    first_came = sorted(came for pod in live if (came := pod.started_at or pod.created_at))[:1]
     for segment in case.job.segments:
-        since = segment.lease_until or case.job.started_at
+        since = max([segment.lease_until or case.job.started_at, *first_came])
         if not segment.done and case.now - since > case.policy.stalled_lease:
             was_claimed = segment.lease_until is not None
             return _replace(case, "nobody has worked on it for too long", blame=was_claimed)
@@ -153,9 +199,11 @@ ROW_CHECKS: tuple[Check, ...] = (cancelled, reported_problem, all_done)
 CHECKS: tuple[Check, ...] = (
     *ROW_CHECKS,
     poison,
+    out_of_memory,
     no_progress,
     deadline,
     not_launched,
+    cannot_start,
     ended_holders,
     launched_ended,
     stalled_lease,
@@ -171,10 +219,9 @@ def _fail(case: Case, problem: Problem) -> FailJob:
     return FailJob(case.job.id, case.job.attempt, problem)
 
 
-def _next(case: Case, reason: str, *, blame: bool) -> NextAttempt:
-    return NextAttempt(
-        case.job.id, case.job.attempt, case.job.launch_name, reason, blame, case.job.launch_uid, case.launched
-    )
+def _next(case: Case, reason: str, *, blame: bool, more_memory: bool = False) -> NextAttempt:
+    job = case.job
+    return NextAttempt(job.id, job.attempt, job.launch_name, reason, blame, job.launch_uid, case.launched, more_memory)
 
 
 def _replace(case: Case, reason: str, *, blame: bool) -> Action:
@@ -183,8 +230,30 @@ def _replace(case: Case, reason: str, *, blame: bool) -> Action:
     limit = case.policy.max_attempts if blame else case.policy.max_waited_attempts
     if so_far + 1 < limit:
         return _next(case, reason, blame=blame)
-    message = f"{limit} attempts in a row ended without a result; last, {reason}. The workers' logs say why."
-    return _fail(case, Problem(ErrorCode.INTERNAL, message))
+    diagnosis = diagnose(case.launched, case.now) if case.launched is not None else None
+    why = reason if diagnosis is None else f"{reason}: {diagnosis.cause}"
+    message = f"{limit} attempts in a row ended without a result; last, {why}. The workers' logs say more."
+    lasting = diagnosis is not None and diagnosis.lasting
+    return _fail(case, Problem(ErrorCode.WORKER_UNAVAILABLE if lasting else ErrorCode.INTERNAL, message))
+
+
+def _is_blameless(pod: Pod) -> bool:
+    """Whether an ended pod says nothing against its job: the cluster, or want of something else, ended it, or it never ran."""
+    finding = ending(pod)
+    if finding is Finding.CONFIGURATION_ERROR:  # it would go on for ever if it counted for nothing
+        return False
+    never_ran = pod.created_at is not None and pod.started_at is None
+    return never_ran or (finding is not None and EXPLANATIONS[finding].blameless)
+
+
+def _running_since(case: Case) -> datetime | None:
+    """When the attempt's first worker began; None while none has. A launcher that tells no times counts from the start."""
+    pods = case.launched.pods if case.launched is not None else ()
+    started = [pod.started_at for pod in pods if pod.started_at is not None]
+    if started:
+        return min(started)
+    tells_times = any(pod.created_at is not None for pod in pods)
+    return None if tells_times or not pods else case.job.started_at
 
 
 def _is_held(case: Case, holder: str | None) -> bool:

@@ -41,6 +41,8 @@ class Controller:
         template: Template,
         settings: ControllerSettings,
         leases: LeaseSettings,
+        *,
+        can_have_more_memory: bool = False,
     ) -> None:
         self._schedule = schedule
         self._launcher = launcher
@@ -55,6 +57,9 @@ class Controller:
             max_stalled_claims=leases.max_stalled_claims,
             stalled_lease=timedelta(seconds=settings.stalled_lease_s),
             deadline=timedelta(seconds=settings.deadline_s),
+            start_patience=timedelta(seconds=settings.start_patience_s),
+            refused_start_patience=timedelta(seconds=settings.refused_start_patience_s),
+            can_have_more_memory=can_have_more_memory,
         )
         self._woken = asyncio.Event()
 

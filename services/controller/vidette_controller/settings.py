@@ -28,8 +28,13 @@ class ControllerSettings(BaseSettings):
     """Attempts in a row that may end because something else was away: at 35 minutes each, some days of outage."""
     stalled_lease_s: Seconds = 300.0
     """A segment whose lease ran out this long ago, with nobody claiming it, makes the controller replace the attempt."""
+    start_patience_s: Seconds = 1800.0
+    """How long an attempt may wait for a cluster to start its first worker, while nodes are added or others' work ends, before
+    the job fails (`worker_unavailable`). A cluster in which jobs queue for room needs more."""
+    refused_start_patience_s: Seconds = 600.0
+    """The same where waiting seldom helps: an image that cannot be pulled, a wrong configuration, a policy against workers."""
     deadline_s: Seconds = 24 * 3600.0
-    """One attempt may run this long."""
+    """One attempt may run this long, counted from when its first worker started."""
     tolerated_error_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """A job fails when more than this share of its frames erred. At 1.0 only when all did: partial results are results."""
 
@@ -54,8 +59,34 @@ class LaunchSettings(BaseSettings):
     """Where workers reach the gateway, e.g. `http://vidette-gateway:8001`."""
     triton_url: str
     """`host:port` of Triton's gRPC service."""
-    jobs_socket: Path
-    """The embedded stack's jobs server."""
+    jobs_socket: Path | None = None
+    """The embedded stack's jobs server. Without it workers are Kubernetes Jobs."""
+
+
+class KubernetesSettings(BaseSettings):
+    """Where workers run as Kubernetes Jobs, and as what."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_KUBERNETES_", frozen=True)
+
+    namespace: str
+    """Of the workers' Jobs: the controller's own."""
+    worker_template: Path
+    """A pod template in YAML (`metadata`, `spec`) with a container named `worker`."""
+    release: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")] = "vidette"
+    """Every selector carries it: two installations in one namespace need two names."""
+    kubeconfig: Path | None = None
+    """How to reach the API server from outside the cluster. Without it the pod's own service account is used."""
+    timeout_s: Seconds = 10.0
+    """For one request to the API server."""
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """Pods of one Job that may fail before the controller decides on another attempt. Kubernetes waits 10, 20, 40 s between."""
+    keep_s: Annotated[int, Field(ge=0)] = 3600
+    """How long a Job that has ended is kept for people to look at. 0 deletes it at once."""
+    worker_memory_retry: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$")] | None = None
+    """The memory limit (a quantity, e.g. `8Gi`) for one more attempt of a job whose worker ran out of memory. Without it such a
+    job fails."""
+    public_url: str | None = None
+    """Where clients reach the api: Jobs are annotated with the status URL of their video."""
 
 
 class OperationsSettings(BaseSettings):

@@ -37,6 +37,8 @@ class RunningJob:
     cancelled: bool
     """Its client asked for its end."""
     segments: tuple[RunningSegment, ...]
+    more_memory: bool = False
+    """An earlier attempt ran out of memory: all that follow are launched with more."""
 
 
 @dataclass(frozen=True, slots=True)

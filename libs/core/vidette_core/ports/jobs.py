@@ -189,10 +189,13 @@ class Schedule(Protocol):
     async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
         """Store the uid of the attempt's launched job."""
 
-    async def next_attempt(self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool) -> bool:
+    async def next_attempt(
+        self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool, more_memory: bool = False
+    ) -> bool:
         """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once.
 
-        `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too.
+        `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too. `more_memory` is kept
+        for this attempt and all that follow.
         """
 
     async def release(self, job_id: UUID, attempt: int, pods: Sequence[str], blameless: Sequence[str]) -> bool:

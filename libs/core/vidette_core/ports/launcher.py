@@ -31,6 +31,8 @@ class Condition:
     holds: bool
     reason: str = ""
     message: str = ""
+    since: datetime | None = None
+    """When it last began or ceased to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class LaunchedJob:
     """Why its pods cannot even be made (a quota, an admission policy), in the launcher's words."""
     retired: bool = False
     """It has ended, nobody wants it any more, and the launcher will forget it by itself after a while."""
+    more_memory: bool = False
+    """It was launched with more memory than others, because an earlier attempt ran out of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,16 +91,20 @@ class PostgresSchedule:
         """Store the uid of the attempt's launched job. False when the attempt is not the current one."""
         return await self._change(_running(job_id, attempt).values(launch_uid=uid))
 
-    async def next_attempt(self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool) -> bool:
+    async def next_attempt(
+        self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool, more_memory: bool = False
+    ) -> bool:
         """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once.
 
-        `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too.
+        `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too. `more_memory` is kept
+        for this attempt and all that follow.
         """
         async with self._database.transaction() as session:
             await fence_segments(session, job_id, forgive=not blame)
             start = _start_attempt(job_id, JobState.RUNNING, attempt, launch).values(
                 stalled_attempts=col(JobRow.stalled_attempts) + int(blame),
                 waited_attempts=col(JobRow.waited_attempts) + int(not blame),
+                more_memory=col(JobRow.more_memory) | more_memory,
             )
             result = await session.execute(start)
             if not changed(result):
@@ -230,6 +234,7 @@ def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
         started_at=job.started_at,
         cancelled=job.cancel_requested_at is not None,
         segments=tuple(_running_segment(row) for row in own),
+        more_memory=job.more_memory,
     )
 
 

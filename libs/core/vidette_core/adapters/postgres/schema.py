@@ -66,6 +66,8 @@ class JobRow(SQLModel, table=True):
     """Attempts that ended by their own fault since a chunk was last committed."""
     waited_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Attempts since then that ended for want of something else."""
+    more_memory: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """An attempt ran out of memory: all that follow are launched with more."""
     launch_name: str | None = Field(default=None, sa_type=Text)
     launch_uid: str | None = Field(default=None, sa_type=Text)
     spec_hash: str | None = Field(default=None, sa_type=Text)
