@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.runtime/uv/bin:$(PATH)
 BIN := .venv/bin
 PACKAGES := libs services deploy tests
 
-.PHONY: help setup setup-dev demo up ps down test lint format clean
+.PHONY: help setup setup-dev demo up ps down test test-cluster lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ down: setup ## stop the stack
 
 test: setup-dev ## all tests that need no cluster, on real servers
 	$(BIN)/pytest $(ARGS)
+
+test-cluster: setup-dev ## tests on a real Kubernetes, which is built from its Go modules the first time
+	PYTHONPATH=deploy/testcluster $(BIN)/python -m vidette_testcluster build
+	$(BIN)/pytest tests/cluster $(ARGS)
 
 lint: setup-dev ## ruff, mypy and the layers
 	$(BIN)/ruff format --check $(PACKAGES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from contextlib import suppress
 
 from pydantic import ValidationError
@@ -11,18 +12,20 @@ from starlette.applications import Starlette
 
 from vidette_controller.apply import Applier
 from vidette_controller.launch import Template
+from vidette_controller.launching import opened
 from vidette_controller.loop import Controller
 from vidette_controller.settings import ControllerSettings, LaunchSettings, OperationsSettings, SweepSettings
 from vidette_controller.sweep import Sweeper
+from vidette_controller.worker_template import WrongTemplate
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.schedule import PostgresSchedule
 from vidette_core.adapters.postgres.sweeping import PostgresSweeping
-from vidette_core.adapters.process_launcher import ProcessLauncher
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.ports.launcher import Launcher
 from vidette_core.serving import Server, server
 from vidette_core.settings import (
+    CONFIGURATION_ERROR,
     DatabaseSettings,
     LeaseSettings,
     LogSettings,
@@ -53,21 +56,31 @@ async def main() -> None:
     configure_logs(LogSettings(), "controller")
     settings, launch = ControllerSettings(), LaunchSettings()
     database, store = Database(DatabaseSettings()), S3BlobStore(StoreSettings())
-    wakeup, launcher = NatsWakeup(WakeupSettings()), ProcessLauncher(launch.jobs_socket)
+    wakeup = NatsWakeup(WakeupSettings())
     schedule = PostgresSchedule(database)
     tuning = as_environment(WorkerTuning()) | as_environment(VideoLimitSettings()) | as_environment(LogSettings())
-    template = Template(launch.gateway_url, launch.triton_url, tuning)
-    applier = Applier(schedule, launcher, Tokens(TokenSettings()), template, settings.tolerated_error_share)
-    controller = Controller(schedule, launcher, wakeup, applier, template, settings, LeaseSettings())
     sweeper = Sweeper(PostgresSweeping(database), store, SweepSettings())
-    work = asyncio.gather(controller.run(), sweeper.run(), _operations(database, launcher).serve())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     try:
-        with suppress(asyncio.CancelledError):
-            await work
+        async with opened(launch, settings) as found:
+            launcher = found.launcher
+            template = Template(launch.gateway_url, launch.triton_url, tuning, found.template_digest)
+            applier = Applier(schedule, launcher, Tokens(TokenSettings()), template, settings.tolerated_error_share)
+            controller = Controller(
+                schedule,
+                launcher,
+                wakeup,
+                applier,
+                template,
+                settings,
+                LeaseSettings(),
+                can_have_more_memory=found.can_have_more_memory,
+            )
+            work = asyncio.gather(controller.run(), sweeper.run(), _operations(database, launcher).serve())
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+            with suppress(asyncio.CancelledError):
+                await work
     finally:
-        await launcher.close()
         await wakeup.close()
         store.close()
         await database.close()
@@ -78,3 +91,6 @@ if __name__ == "__main__":
         asyncio.run(main())
     except ValidationError as error:
         exit_on_wrong_settings(error)
+    except WrongTemplate as error:
+        print(f"VIDETTE_KUBERNETES_WORKER_TEMPLATE: {error}", file=sys.stderr)
+        sys.exit(CONFIGURATION_ERROR)

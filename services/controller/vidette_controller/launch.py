@@ -21,11 +21,14 @@ class Template:
     triton_url: str
     tuning: Mapping[str, str]
     """Variables of the worker's own settings."""
+    launcher_digest: str = ""
+    """Of what the launcher adds: the pod template of a cluster."""
 
     @property
     def hash(self) -> str:
         """Tells launched jobs of an older template apart; a job keeps the hash it was launched with."""
-        canonical = json.dumps([self.gateway_url, self.triton_url, dict(self.tuning)], sort_keys=True)
+        told = [self.gateway_url, self.triton_url, dict(self.tuning), self.launcher_digest]
+        canonical = json.dumps(told, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

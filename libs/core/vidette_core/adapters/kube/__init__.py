@@ -1,0 +1,1 @@
+"""Kubernetes: Jobs for the launcher port, and how they are followed. Only `connection` knows the client library."""
