@@ -1,0 +1,174 @@
+"""Builds the cluster's programs from Go modules, once for each content.
+
+A build takes twenty minutes on two cores, so its result is kept outside the checkout under a name made of everything that
+decides it: the module's files, the version of Go, the flags. It appears there whole or not at all.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidette_testcluster.errors import ClusterError
+from vidette_testcluster.processes import run, tail
+from vidette_testcluster.state import take_lock
+
+SOURCES = Path(__file__).resolve().parent.parent
+VERSION = "v1.34.4"
+UNFINISHED = "unfinished-"
+BUILD_LIMIT = 90 * 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A Go module of ours and the programs that come out of it: package to file name, and other names for a file."""
+
+    folder: str
+    programs: tuple[tuple[str, str], ...]
+    links: tuple[tuple[str, str], ...] = ()
+    linker: str = "-s -w"
+
+
+def _version_flags() -> str:
+    """Without these a self-built Kubernetes calls itself v0.0.0-master, and clients refuse to talk to it."""
+    major, minor, _ = VERSION.removeprefix("v").split(".")
+    values = {
+        "gitVersion": VERSION,
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitTreeState": "clean",
+        "gitCommit": "unknown",
+        "buildDate": "1970-01-01T00:00:00Z",
+    }
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return " ".join(f"-X {package}.{name}={value}" for package in packages for name, value in values.items())
+
+
+KUBE = Module(
+    "kube",
+    programs=((".", "kube"), ("./pause", "pause")),
+    links=tuple(
+        (name, "kube")
+        for name in (
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubelet",
+            "kube-proxy",
+            "kubectl",
+        )
+    ),
+    linker=f"-s -w {_version_flags()}",
+)
+DNS = Module("dns", programs=(("github.com/coredns/coredns", "coredns"),))
+MODULES = (KUBE, DNS)
+
+# grpcnotrace: without it golang.org/x/net/trace keeps the linker from dropping unused methods. notest: as upstream's releases.
+FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-tags=grpcnotrace,notest")
+
+
+def cache() -> Path:
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vidette", "testcluster")
+    return Path(os.environ.get("VIDETTE_TESTCLUSTER_CACHE") or default).absolute()
+
+
+def digest(module: Module, go: str) -> str:
+    """Of everything that decides what the build gives."""
+    content = hashlib.sha256(repr((module, FLAGS, go)).encode())
+    for file in sorted((SOURCES / module.folder).rglob("*")):
+        if file.is_file() and (file.suffix == ".go" or file.name in ("go.mod", "go.sum")):
+            content.update(f"{file.relative_to(SOURCES)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+    return content.hexdigest()[:16]
+
+
+def go_version() -> str:
+    if shutil.which("go") is None:
+        raise ClusterError(
+            "building Kubernetes takes Go 1.25 or later: install it and put `go` on PATH (https://go.dev/dl)"
+        )
+    return run(["go", "env", "GOVERSION"], "asking Go for its version").strip()
+
+
+def ensure() -> Path:
+    """The folder with all programs, built if need be. Raises ClusterError with the end of the build's log."""
+    go = go_version()
+    folders = [_built(module, cache() / f"{module.folder}-{digest(module, go)}") for module in MODULES]
+    return _together(folders)
+
+
+def _built(module: Module, folder: Path) -> Path:
+    if not folder.exists():
+        with _only_builder():
+            if not folder.exists():  # somebody else may have built it while we waited
+                _build(module, folder)
+    return folder
+
+
+@contextmanager
+def _only_builder() -> Iterator[None]:
+    cache().mkdir(parents=True, exist_ok=True)
+    handle = os.open(cache(), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        take_lock(handle, f"a build in {cache()}", time.monotonic() + BUILD_LIMIT)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _build(module: Module, folder: Path) -> None:
+    for left in cache().glob(f"{UNFINISHED}*"):  # by a builder that was killed: we hold the lock, so none is at work
+        shutil.rmtree(left)
+    log = cache() / f"{module.folder}.log"
+    print(f"building {module.folder} from source, once; the log is {log}", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=cache(), prefix=UNFINISHED) as unfinished, log.open("wb") as output:
+        made = Path(unfinished, "made")
+        made.mkdir()
+        for package, name in module.programs:
+            command = ["go", "build", *FLAGS, f"-ldflags={module.linker}", "-o", str(made / name), package]
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=SOURCES / module.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=BUILD_LIMIT,
+                    env={**os.environ, "CGO_ENABLED": "0"},
+                )
+            except subprocess.TimeoutExpired:
+                raise ClusterError(
+                    f"building {name} took longer than {BUILD_LIMIT / 60:.0f} minutes.\n{tail(log)}"
+                ) from None
+            if done.returncode != 0:
+                raise ClusterError(f"building {name} failed with {done.returncode}.\n{tail(log)}")
+        for name, target in module.links:
+            (made / name).symlink_to(target)
+        made.replace(folder)
+    print(f"built {module.folder} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def _together(folders: list[Path]) -> Path:
+    """One folder of links for the programs of all modules, so that a cluster needs to remember only one path."""
+    name = "programs-" + hashlib.sha256("".join(folder.name for folder in folders).encode()).hexdigest()[:16]
+    programs = cache() / name
+    if programs.exists():
+        return programs
+    with _only_builder():
+        if not programs.exists():
+            with tempfile.TemporaryDirectory(dir=cache(), prefix=UNFINISHED) as unfinished:
+                made = Path(unfinished, "made")
+                made.mkdir()
+                for folder in folders:
+                    for file in folder.iterdir():
+                        (made / file.name).symlink_to(Path("..", folder.name, file.name))
+                made.replace(programs)
+    return programs
