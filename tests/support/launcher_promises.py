@@ -23,7 +23,8 @@ BACKOFF_LIMIT = 2
 class Rig(Protocol):
     """A launcher, and the test's hand on its pods and on its availability."""
 
-    launcher: Launcher
+    @property
+    def launcher(self) -> Launcher: ...
 
     async def end_pod(self, job: str, exit_code: int) -> None: ...
     async def go_away(self) -> None: ...

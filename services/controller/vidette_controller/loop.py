@@ -12,6 +12,7 @@ import structlog
 from vidette_controller.actions import DeleteJob
 from vidette_controller.apply import Applier
 from vidette_controller.checks import CANCELLED, Policy
+from vidette_controller.explaining import Explainer
 from vidette_controller.launch import Template, launch_of
 from vidette_controller.plan import plan
 from vidette_controller.settings import ControllerSettings
@@ -61,6 +62,7 @@ class Controller:
             refused_start_patience=timedelta(seconds=settings.refused_start_patience_s),
             can_have_more_memory=can_have_more_memory,
         )
+        self._explainer = Explainer(launcher)
         self._woken = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,6 +92,7 @@ class Controller:
             snapshot = await self._schedule.snapshot()
             JOBS_RUNNING.set(len(snapshot.jobs))
             actions = plan(snapshot, launched, self._policy)
+            await self._explainer.explain(launched or (), snapshot.now)
             await self._applier.apply(actions)
         # A deleted job may be listed until its pods have ended: looking again at once would only ask again.
         return bool(claimed) or any(not isinstance(action, DeleteJob) for action in actions)

@@ -45,6 +45,12 @@ JOBS_ENDED = Counter(
 )
 JOBS_RUNNING = Gauge("vidette_jobs_running", "Jobs in state running.", registry=REGISTRY)
 ACTIONS = Counter("vidette_controller_actions_total", "Actions applied, by kind.", ["action"], registry=REGISTRY)
+DIAGNOSES = Counter(
+    "vidette_controller_diagnoses_total",
+    "What kept workers from starting or ended them, told once for each launched job and pod, by finding.",
+    ["finding"],
+    registry=REGISTRY,
+)
 TICK_SECONDS = Histogram(
     "vidette_controller_tick_seconds",
     "Time of one round of gathering, planning and applying, seconds.",
