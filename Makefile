@@ -34,7 +34,7 @@ test: setup-dev ## all tests that need no cluster, on real servers
 
 test-cluster: setup-dev ## tests on a real Kubernetes, which is built from its Go modules the first time
 	PYTHONPATH=deploy/testcluster $(BIN)/python -m vidette_testcluster build
-	$(BIN)/pytest tests/cluster $(ARGS)
+	$(BIN)/pytest tests/cluster --timeout 600 $(ARGS)
 
 lint: setup-dev ## ruff, mypy and the layers
 	$(BIN)/ruff format --check $(PACKAGES)

@@ -49,16 +49,18 @@ def spawn(
     It joins before it becomes the program, so that nothing it starts can ever be outside of them.
     """
     joining = "".join(f"echo $$ >{shlex.quote(str(file))} && " for file in join)
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            ["sh", "-c", f'{joining}exec "$@"', "sh", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=surroundings(environment),
-        )
-    process = identify(child.pid)
+    pid = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", f'{joining}exec "$@"', "sh", *command],
+        surroundings(environment),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    process = identify(pid)
     if process is None:
         raise ClusterError(f"{command[0]} ended at once.\n{tail(log)}")
     return process

@@ -1,0 +1,147 @@
+"""The controller's Role: with it the launcher may do all that it does, and without any one of its verbs something is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+
+from tests.support.cluster import REPOSITORY, Cluster
+from tests.support.kube_rig import namespace
+from vidette_controller.manifests import JobTemplate
+from vidette_core.adapters.kube.connection import KubeConnection
+from vidette_core.adapters.kube.launcher import KubeLauncher
+from vidette_core.ports.errors import PortError, Rejected
+from vidette_core.ports.launcher import LaunchSpec, Note
+
+ROLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "deploy" / "dev" / "controller-role.yaml").read_text())
+RELEASE = "role-test"
+POD = {"spec": {"containers": [{"name": "worker", "image": "registry.invalid/nothing:1"}]}}
+VERBS = [
+    (group, resource, verb)
+    for rule in ROLE["rules"]
+    for group in rule["apiGroups"]
+    for resource in rule["resources"]
+    for verb in rule["verbs"]
+]
+
+
+class Watched(KubeConnection):
+    """Remembers what the API server refused it for want of a right."""
+
+    refused: list[str]
+
+    async def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        try:
+            return await super()._ask(method, path, **rest)
+        except Rejected as error:
+            self.refused.append(str(error))
+            raise
+
+    async def watch(self, path: str, query: Mapping[str, str | int], silence_s: float) -> AsyncIterator[dict[str, Any]]:
+        try:
+            async for event in super().watch(path, query, silence_s):
+                yield event
+        except Rejected as error:
+            self.refused.append(str(error))
+            raise
+
+
+def without(removed: tuple[str, str, str] | None) -> dict[str, Any]:
+    """The Role, one verb short."""
+    rules = []
+    for group, resource, verb in VERBS:
+        if (group, resource, verb) != removed:
+            rules.append({"apiGroups": [group], "resources": [resource], "verbs": [verb]})
+    return {**ROLE, "rules": rules}
+
+
+def kubeconfig(cluster: Cluster, name: str, folder: Path) -> Path:
+    """As the service account `controller`, and nobody else."""
+    token = cluster.kubectl("-n", name, "create", "token", "controller").strip()
+    settings = json.loads(cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+    settings["users"] = [{"name": settings["users"][0]["name"], "user": {"token": token}}]
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+@asynccontextmanager
+async def connected(cluster: Cluster, folder: Path, role: dict[str, Any]) -> AsyncIterator[tuple[Watched, str]]:
+    """As a service account that has this Role, in a namespace of its own."""
+    async with namespace(cluster) as name:
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "controller", "namespace": name}}
+        own = {**role, "metadata": {"name": "controller", "namespace": name}}
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "controller", "namespace": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "controller"},
+            "subjects": [{"kind": "ServiceAccount", "name": "controller", "namespace": name}],
+        }
+        await asyncio.to_thread(cluster.apply, account, own, binding)
+        path = await asyncio.to_thread(kubeconfig, cluster, name, folder)
+        connection = await Watched.open(path, 10.0)
+        connection.refused = []
+        try:
+            yield connection, name
+        finally:
+            await connection.close()
+
+
+async def everything(connection: Watched, name: str) -> None:
+    """Each thing that the launcher ever does, whatever becomes of the one before."""
+    launcher = KubeLauncher(connection, name, RELEASE, JobTemplate(RELEASE, POD, 1, 60), keep_s=60)
+    following = asyncio.create_task(launcher.run())
+    spec = LaunchSpec("vidette-role-a1", UUID(int=5), 1, "hash", {}, {"VIDETTE_JOB_TOKEN": "x"})
+    note = Note("Test", "A sentence.")
+    try:
+        for step in (
+            lambda: launcher.create(spec),
+            lambda: launcher.create(spec),
+            lambda: launcher.get(spec.name),
+            lambda: launcher.tell(spec.name, "uid", note),
+            lambda: launcher.tell(spec.name, "uid", note),
+            lambda: connection.get(f"/api/v1/namespaces/{name}/events", {"fieldSelector": "reason=FailedCreate"}),
+            lambda: launcher.synced(1.0),
+            lambda: asyncio.sleep(0.5),
+        ):
+            await _attempt(step())
+        await _attempt(_end_and_delete(launcher, connection, name, spec.name))
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _attempt(step: Awaitable[object]) -> None:
+    with suppress(PortError):
+        await step
+
+
+async def _end_and_delete(launcher: KubeLauncher, connection: Watched, name: str, job: str) -> None:
+    """A Job that has ended is patched, which the launcher does to it later; then it is deleted, as one that runs."""
+    path = f"/apis/batch/v1/namespaces/{name}/jobs/{job}"
+    await _attempt(connection.patch(path, {"spec": {"ttlSecondsAfterFinished": 60}}, "application/merge-patch+json"))
+    await launcher.delete(job, (await launcher.get(job)).uid)
+
+
+async def test_with_its_role_the_controller_may_do_all_that_it_does(cluster: Cluster, tmp_path: Path) -> None:
+    async with connected(cluster, tmp_path, ROLE) as (connection, name):
+        await everything(connection, name)
+        assert connection.refused == []
+
+
+@pytest.mark.parametrize("removed", VERBS, ids=["-".join(verb) for verb in VERBS])
+async def test_without_one_of_its_verbs_something_is_refused(
+    cluster: Cluster, tmp_path: Path, removed: tuple[str, str, str]
+) -> None:
+    async with connected(cluster, tmp_path, without(removed)) as (connection, name):
+        await everything(connection, name)
+        assert connection.refused != []
