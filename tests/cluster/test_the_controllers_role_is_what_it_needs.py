@@ -45,7 +45,9 @@ class Watched(KubeConnection):
             self.refused.append(str(error))
             raise
 
-    async def watch(self, path: str, query: Mapping[str, str | int], silence_s: float) -> AsyncIterator[dict[str, Any]]:
+    async def watch(
+        self, path: str, query: Mapping[str, str | int], silence_s: float
+    ) -> AsyncGenerator[dict[str, Any], None]:
         try:
             async for event in super().watch(path, query, silence_s):
                 yield event

@@ -5,8 +5,9 @@ Typed models cost seconds and hundreds of megabytes for 10,000 Jobs, and the cli
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
+from yaml import YAMLError
 
 from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected, Unavailable
 
@@ -54,9 +56,9 @@ class KubeConnection:
                 await config.load_kube_config(
                     config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
                 )
-        except (config.ConfigException, OSError) as error:
-            raise Unavailable(f"the way to the API server is not known: {error}") from error
-        return cls(client.ApiClient(configuration=configuration), timeout_s)
+            return cls(client.ApiClient(configuration=configuration), timeout_s)
+        except (config.ConfigException, YAMLError, OSError, ValueError, TypeError) as error:
+            raise Unavailable(f"the way to the API server is not known: {_shortened(error)}") from error
 
     async def close(self) -> None:
         await self._api.close()
@@ -73,7 +75,7 @@ class KubeConnection:
     async def delete(self, path: str, body: Json) -> Json:
         return await self._ask("DELETE", path, body=body)
 
-    async def watch(self, path: str, query: Mapping[str, str | int], silence_s: float) -> AsyncIterator[Json]:
+    async def watch(self, path: str, query: Mapping[str, str | int], silence_s: float) -> AsyncGenerator[Json, None]:
         """The events of a watch, until the server ends it. `Unavailable` too after `silence_s` without a word."""
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=silence_s)
         async with self._answer("GET", path, limits, {**query, "watch": "true"}) as response:
@@ -113,12 +115,16 @@ class KubeConnection:
             response: aiohttp.ClientResponse = answer.response
             try:
                 if response.status >= HTTPStatus.BAD_REQUEST:
-                    raise _refusal(response.status, await response.read())
+                    async with asyncio.timeout(self._timeout_s):
+                        body_read = await response.read()
+                    raise _refusal(response.status, body_read, headers)
                 yield response
             finally:
                 response.close()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"the API server does not answer ({type(error).__name__})") from error
+        except config.ConfigException as error:
+            raise Unavailable(f"there are no credentials for the API server: {_shortened(error)}") from error
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -146,12 +152,19 @@ def _parsed(text: bytes) -> Json:
     return found
 
 
-def _refusal(status: int, body: bytes) -> PortError:
+def _shortened(text: object) -> str:
+    return " ".join(str(text).split())[:_MOST_MESSAGE]
+
+
+def _refusal(status: int, body: bytes, sent: Mapping[str, str]) -> PortError:
     try:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace")
-    words = f"the API server answers {status}: {' '.join(message.split())[:_MOST_MESSAGE]}"
+    for name, value in sent.items():
+        if name.lower() == "authorization":  # a proxy may tell back what it was sent
+            message = message.replace(value.rpartition(" ")[2], "[credentials]")
+    words = f"the API server answers {status}: {_shortened(message)}"
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(words)

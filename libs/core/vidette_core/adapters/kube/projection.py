@@ -17,6 +17,7 @@ from vidette_core.ports.launcher import Condition, LaunchedJob, LaunchPhase, Pod
 
 Json = Mapping[str, Any]
 _JOB_NAME = "batch.kubernetes.io/job-name"
+_JOB_UID = "batch.kubernetes.io/controller-uid"
 _MOST_TEXT = 1000
 _POD_CONDITIONS = frozenset({"PodScheduled", "DisruptionTarget"})
 _KILLED = 137
@@ -39,6 +40,8 @@ class JobView:
 class PodView:
     uid: str
     job_name: str
+    job_uid: str
+    """Empty when the pod does not tell: of two Jobs that had one name, it may belong to either."""
     pod: Pod
 
 
@@ -57,14 +60,15 @@ def job_view(raw: Json) -> JobView | None:
             conditions=_conditions(_mapping(raw, "status")),
             has_ttl=_mapping(raw, "spec").get("ttlSecondsAfterFinished") is not None,
         )
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError, TypeError):
         return None
 
 
 def pod_view(raw: Json) -> PodView | None:
     """None for a pod that belongs to no Job."""
     metadata, status = _mapping(raw, "metadata"), _mapping(raw, "status")
-    job_name = _mapping(metadata, "labels").get(_JOB_NAME)
+    labels = _mapping(metadata, "labels")
+    job_name = labels.get(_JOB_NAME)
     if not job_name or "uid" not in metadata or "name" not in metadata:
         return None
     state = _mapping(_worker(status), "state")
@@ -80,12 +84,13 @@ def pod_view(raw: Json) -> PodView | None:
         message=_text(told.get("message")),
         conditions=_conditions(status, _POD_CONDITIONS),
     )
-    return PodView(metadata["uid"], job_name, pod)
+    return PodView(metadata["uid"], job_name, str(labels.get(_JOB_UID) or ""), pod)
 
 
 def launched_job(job: JobView, pods: Iterable[PodView]) -> LaunchedJob:
-    """The Job and its pods, oldest first, as the launcher port tells of them."""
-    own = sorted((view.pod for view in pods), key=lambda pod: (pod.created_at or _UNIX, pod.name))
+    """The Job and its pods, oldest first, as the launcher port tells of them; pods of an earlier Job of its name are not its."""
+    its = (view.pod for view in pods if view.job_uid in ("", job.uid))
+    own = sorted(its, key=lambda pod: (pod.created_at or _UNIX, pod.name))
     return LaunchedJob(
         name=job.name,
         uid=job.uid,
@@ -112,34 +117,39 @@ def _phase(job: JobView, pods: list[Pod]) -> LaunchPhase:
 
 def _exit_code(status: Json, ended: Json) -> int | None:
     if ended:
-        return int(ended.get("exitCode", _KILLED))
+        code = ended.get("exitCode")
+        return code if isinstance(code, int) else _KILLED
     # The phase of a pod that was deleted may still be Running in its last event; then its Job's next pod tells.
     return int(WorkerExit.TERMINATED) if status.get("phase") == "Failed" else None
 
 
 def _worker(status: Json) -> Json:
-    containers = status.get("containerStatuses")
-    named = [entry for entry in containers or () if isinstance(entry, Mapping) and entry.get("name") == WORKER]
+    named = [entry for entry in _mappings(status, "containerStatuses") if entry.get("name") == WORKER]
     return named[0] if named else {}
 
 
 def _conditions(status: Json, wanted: frozenset[str] | None = None) -> tuple[Condition, ...]:
     return tuple(
         Condition(
-            type=entry["type"],
+            type=str(entry["type"]),
             holds=entry.get("status") == "True",
             reason=str(entry.get("reason") or ""),
             message=_text(entry.get("message")),
             since=_time(entry.get("lastTransitionTime")),
         )
-        for entry in status.get("conditions") or ()
-        if isinstance(entry, Mapping) and "type" in entry and (wanted is None or entry["type"] in wanted)
+        for entry in _mappings(status, "conditions")
+        if "type" in entry and (wanted is None or str(entry["type"]) in wanted)
     )
 
 
 def _mapping(value: Json, name: str) -> Json:
     found = value.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+def _mappings(value: Json, name: str) -> list[Json]:
+    found = value.get(name)
+    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
 
 
 def _text(value: object) -> str:
@@ -155,6 +165,7 @@ def _started_at(value: object) -> datetime | None:
 def _time(value: object) -> datetime | None:
     """RFC 3339 in UTC, as Kubernetes writes it."""
     try:
-        return datetime.fromisoformat(str(value).replace("Z", "+00:00")) if value else None
+        moment = datetime.fromisoformat(str(value).replace("Z", "+00:00")) if value else None
     except ValueError:
         return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

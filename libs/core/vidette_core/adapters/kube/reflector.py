@@ -10,6 +10,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -19,13 +22,9 @@ from vidette_core.ports.errors import PortError, Unavailable
 
 _log = structlog.get_logger(__name__)
 _PAGE = 500
+_MOST_PAGES = 400
+"""200,000 objects: a list that goes on after them goes in circles."""
 _WATCH_S = 240
-_SILENCE_S = 70.0
-"""Bookmarks come about every 60 s."""
-_STALE_S = 180.0
-_RELIST_S = (300.0, 600.0)
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
-_LASTED_S = 60.0
 
 
 class View(Protocol):
@@ -38,12 +37,31 @@ class View(Protocol):
 T = TypeVar("T", bound=View)
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long to wait for what; seconds. Measured and argued in ADR 17."""
+
+    silence_s: float = 70.0
+    """A watch that says nothing for so long is broken: bookmarks come about every 60 s."""
+    stale_s: float = 180.0
+    """After so long without a word from the server, what is known is no answer any more."""
+    relist_s: tuple[float, float] = (300.0, 600.0)
+    """All is listed anew after a time between these, chosen by chance, whatever the watch said."""
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 30.0
+    lasted_s: float = 60.0
+    """A watch that lasted so long was no failure: after it the pauses begin from the first."""
+
+
+_PACE = Pace()
+
+
 class Reflector(Generic[T]):
     """What the API server holds under `path` and `selector`, as `project` sees it; objects it makes None of are not ours.
 
     Args:
-        silence_s: a watch that says nothing for so long is broken.
-        stale_s: after so long without a word from the server, what is known is no answer any more.
+        clock: seconds, never going back.
+        chance: a number between its two arguments.
     """
 
     def __init__(
@@ -52,47 +70,53 @@ class Reflector(Generic[T]):
         path: str,
         selector: str,
         project: Callable[[dict[str, Any]], T | None],
-        silence_s: float = _SILENCE_S,
-        stale_s: float = _STALE_S,
+        pace: Pace = _PACE,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._connection = connection
         self._path = path
         self._selector = selector
         self._project = project
-        self._silence_s = silence_s
-        self._stale_s = stale_s
+        self._pace = pace
+        self._clock = clock
+        self._chance = chance
         self._known: dict[str, T] = {}
         self._heard_at = float("-inf")
         self._relist_at = float("-inf")
         self._version: str | None = None
+        self._listed = asyncio.Event()
         self._moved = asyncio.Event()
 
     def items(self) -> list[T]:
         """Raises `Unavailable` before the first list is in, and when nothing has been heard for long."""
-        if time.monotonic() - self._heard_at > self._stale_s:
-            raise Unavailable(f"nothing has been heard of {self._path} for more than {self._stale_s:g} s")
+        if not self._listed.is_set():
+            raise Unavailable(f"{self._path} has not been listed yet")
+        if self._stale():
+            raise Unavailable(f"nothing has been heard of {self._path} for more than {self._pace.stale_s:g} s")
         return list(self._known.values())
 
     async def synced(self, limit_s: float) -> None:
         """Wait for the first list. Raises `Unavailable` when it is not in within the limit."""
         try:
             async with asyncio.timeout(limit_s):
-                while self._heard_at == float("-inf"):
-                    await self.changed()
+                await self._listed.wait()
         except TimeoutError:
             raise Unavailable(f"{self._path} could not be listed within {limit_s:g} s") from None
 
     async def changed(self) -> None:
-        """Return soon after something has changed."""
+        """Return soon after something has changed, and at once if that was since the last call. For one waiter."""
         await self._moved.wait()
+        self._moved.clear()
 
     async def run(self) -> None:
         """Until cancelled. Trouble is waited out, longer each time, and never raised."""
-        pause = _FIRST_PAUSE_S
+        pause = self._pace.first_pause_s
         while True:
-            began = time.monotonic()
+            began = self._clock()
             try:
-                if self._version is None or time.monotonic() > self._relist_at:
+                # A watch may also fail for ever because of where it begins, without the server saying so.
+                if self._version is None or self._stale() or self._clock() > self._relist_at:
                     await self._list()
                 await self._watch()
             except Gone:
@@ -104,28 +128,27 @@ class Reflector(Generic[T]):
                 _log.exception("following the API server failed; listing anew", path=self._path)
                 self._version = None
             # However it ended: what lasted is soon taken up again, what ends at once is left alone for longer each time.
-            pause = _FIRST_PAUSE_S if time.monotonic() - began > _LASTED_S else min(pause * 2, _LONGEST_PAUSE_S)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            lasted = self._clock() - began > self._pace.lasted_s
+            pause = self._pace.first_pause_s if lasted else min(pause * 2, self._pace.longest_pause_s)
+            await asyncio.sleep(pause * self._chance(0.5, 1.5))
 
     async def _list(self) -> None:
         """Read all pages, and only then replace what is known, at once."""
         found: dict[str, T] = {}
         query: dict[str, str | int] = {"labelSelector": self._selector, "limit": _PAGE}
-        while True:
-            page = await self._connection.get(self._path, query)
-            for raw in page.get("items") or ():
-                view = self._project(raw)
-                if view is not None:
-                    found[view.uid] = view
-            metadata = page.get("metadata") or {}
-            token = metadata.get("continue")
+        for _ in range(_MOST_PAGES):
+            raws, version, token = _page(await self._connection.get(self._path, query))
+            found.update((view.uid, view) for raw in raws if (view := self._seen(raw)) is not None)
             if not token:
                 break
             query = {**query, "continue": token}
+        else:
+            raise Unavailable(f"the list of {self._path} does not end after {_MOST_PAGES} pages")
         self._known = found
-        self._version = str(metadata.get("resourceVersion") or "")
-        self._relist_at = time.monotonic() + random.uniform(*_RELIST_S)
+        self._version = version
+        self._relist_at = self._clock() + self._chance(*self._pace.relist_s)
         self._hear(moved=True)
+        self._listed.set()
 
     async def _watch(self) -> None:
         query: dict[str, str | int] = {
@@ -134,22 +157,23 @@ class Reflector(Generic[T]):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": _WATCH_S,
         }
-        async for event in self._connection.watch(self._path, query, self._silence_s):
-            self._take(event)
-            if time.monotonic() > self._relist_at:
-                return
+        async with aclosing(self._connection.watch(self._path, query, self._pace.silence_s)) as events:
+            async for event in events:
+                self._take(event)
+                if self._clock() > self._relist_at:
+                    return
 
     def _take(self, event: dict[str, Any]) -> None:
         kind, raw = event.get("type"), event.get("object") or {}
         if kind == "ERROR":
-            trouble = Gone if raw.get("code") == 410 else Unavailable
+            trouble = Gone if raw.get("code") == HTTPStatus.GONE else Unavailable
             raise trouble(f"the watch ended with an error: {raw.get('message', '')}")
         metadata = raw.get("metadata") or {}
         self._version = str(metadata.get("resourceVersion") or self._version)
         if kind == "BOOKMARK":
             self._hear(moved=False)
             return
-        view = None if kind == "DELETED" else self._project(raw)
+        view = None if kind == "DELETED" else self._seen(raw)
         if view is None:
             self._known.pop(str(metadata.get("uid")), None)
         else:
@@ -157,7 +181,25 @@ class Reflector(Generic[T]):
         self._hear(moved=True)
 
     def _hear(self, *, moved: bool) -> None:
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock()
         if moved:
             self._moved.set()
-            self._moved = asyncio.Event()
+
+    def _stale(self) -> bool:
+        return self._clock() - self._heard_at > self._pace.stale_s
+
+    def _seen(self, raw: dict[str, Any]) -> T | None:
+        try:
+            return self._project(raw)
+        except Exception:
+            # One object that nobody foresaw must not hide all the others.
+            _log.exception("an object could not be read; it is passed over", path=self._path)
+            return None
+
+
+def _page(answer: dict[str, Any]) -> tuple[list[dict[str, Any]], str, str]:
+    """Its items, version and where it goes on. Anything else than a list is a failure, never "no objects"."""
+    metadata, items = answer.get("metadata"), answer.get("items", ())
+    if isinstance(metadata, dict) and metadata.get("resourceVersion") and (items is None or isinstance(items, list)):
+        return items or [], str(metadata["resourceVersion"]), str(metadata.get("continue") or "")
+    raise Unavailable("the API server answered with something that is no list")
