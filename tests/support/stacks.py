@@ -23,6 +23,8 @@ HASTE = {
     "VIDETTE_CHUNK_FRAMES": "20",
     "VIDETTE_LEASE_S": "6",
     "VIDETTE_SWEEP_S": "5",
+    "VIDETTE_SWEEP_INTERVAL_S": "5",
+    "VIDETTE_SWEEP_UPLOAD_SILENCE_S": "45",
     "VIDETTE_STALLED_LEASE_S": "30",
 }
 """Intervals that make faults heal within a test's patience. Everything else is as a user has it."""
