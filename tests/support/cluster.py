@@ -1,7 +1,8 @@
 """A real Kubernetes for tests: the one that VIDETTE_TEST_KUBECONFIG names, or one of our own that ends with the tests.
 
 Ours comes from deploy/testcluster, is started as a program like anybody would start it, and goes when this process has ended,
-even when it was killed. Of a cluster that the user named, nothing is assumed but an administrator's kubeconfig.
+even when it was killed; VIDETTE_TEST_CLUSTER_STATE names the state folder of one that is up already. Of a cluster that the user
+named, nothing is assumed but an administrator's kubeconfig.
 """
 
 from __future__ import annotations
@@ -84,22 +85,28 @@ def own_cluster(*options: str) -> Iterator[Cluster]:
     state = Path(tempfile.mkdtemp(prefix="vidette-tc-"))
     try:
         run_testcluster(state, "up", "--until", str(os.getpid()), *options, limit_s=BUILD_AND_START_S)
-        told = json.loads(run_testcluster(state, "status", "--json"))
-        yield Cluster(Path(told["kubeconfig"]), told["host_address"], Path(told["kubectl"]), state)
+        yield _of(state)
     finally:
         run_testcluster(state, "down")
 
 
 @contextmanager
 def any_cluster() -> Iterator[Cluster]:
-    """The user's own cluster if the environment names one, else a new one with a node."""
-    named = os.environ.get("VIDETTE_TEST_KUBECONFIG")
-    if named is None:
+    """The user's own cluster if the environment names one, else one of ours with a node: one that is up, or a new one."""
+    named, state = os.environ.get("VIDETTE_TEST_KUBECONFIG"), os.environ.get("VIDETTE_TEST_CLUSTER_STATE")
+    if named is not None:
+        host = os.environ.get("VIDETTE_TEST_HOST_ADDRESS")
+        yield Cluster(Path(named), host, Path(os.environ.get("VIDETTE_TEST_KUBECTL", "kubectl")))
+    elif state is not None:
+        yield _of(Path(state))
+    else:
         with own_cluster() as cluster:
             yield cluster
-        return
-    host = os.environ.get("VIDETTE_TEST_HOST_ADDRESS")
-    yield Cluster(Path(named), host, Path(os.environ.get("VIDETTE_TEST_KUBECTL", "kubectl")))
+
+
+def _of(state: Path) -> Cluster:
+    told = json.loads(run_testcluster(state, "status", "--json"))
+    return Cluster(Path(told["kubeconfig"]), told["host_address"], Path(told["kubectl"]), state)
 
 
 def host_python() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

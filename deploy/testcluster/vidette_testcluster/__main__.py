@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import vidette_testcluster
-from vidette_testcluster import build, cluster, control_plane, node, teardown
+from vidette_testcluster import build, cluster, control_plane, node, service_images, teardown
 from vidette_testcluster.errors import ClusterError
 from vidette_testcluster.processes import surroundings
 from vidette_testcluster.state import Folder, Process
@@ -44,7 +44,10 @@ def parser() -> argparse.ArgumentParser:
     images = commands.add_parser("images", help="make images known to the node").add_subparsers(
         dest="what", required=True
     )
-    images.add_parser("import").add_argument("files", nargs="+", type=Path)
+    images.add_parser("import", help="archives of docker or OCI").add_argument("files", nargs="+", type=Path)
+    images.add_parser(
+        "services", help="Vidette's own, built if they are not built yet; prints their references as JSON"
+    )
     stop = commands.add_parser("stop", help="end one program of the cluster")
     stop.add_argument("part")
     stop.add_argument("--kill", action="store_true", help="without a chance to end properly")
@@ -103,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "exec":
             _execute(folder, arguments.rest)
         case "images":
-            cluster.import_images(folder, cluster.standing(folder), arguments.files)
+            _images(folder, arguments)
         case "stop":
             cluster.stop_part(folder, arguments.part, signal.SIGKILL if arguments.kill else signal.SIGTERM)
         case "start":
@@ -112,6 +115,17 @@ def run(arguments: argparse.Namespace) -> int:
         case "guard":
             teardown.guard(folder, Process(arguments.pid, arguments.started))
     return 0
+
+
+def _images(folder: Folder, arguments: argparse.Namespace) -> None:
+    record = cluster.standing(folder)
+    if arguments.what == "import":
+        cluster.import_images(folder, record, arguments.files)
+        return
+    images = service_images.ensure()
+    known = cluster.known_images(folder, record)
+    cluster.import_images(folder, record, [image.archive for image in images if image.reference not in known])
+    print(json.dumps({image.service: image.reference for image in images}))
 
 
 def _execute(folder: Folder, words: list[str]) -> None:

@@ -183,6 +183,11 @@ def import_images(folder: Folder, record: Record, files: Sequence[Path]) -> None
         run(command, f"importing {file.name}", limit=IMPORT_LIMIT)
 
 
+def known_images(folder: Folder, record: Record) -> set[str]:
+    """What the node calls the images that it has."""
+    return set(run(containerd_command(folder, record, "images", "list", "--quiet"), "asking for the images").split())
+
+
 def standing(folder: Folder) -> Record:
     record = folder.load()
     if record is None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vidette_testcluster.errors import ClusterError
@@ -24,6 +24,7 @@ FOR_NODE = {
     str(CNI_PLUGINS / "host-local"): "containernetworking-plugins",
     str(CNI_PLUGINS / "loopback"): "containernetworking-plugins",
 }
+FOR_IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 INSTALL_LIMIT = 900.0
 
 
@@ -35,7 +36,15 @@ def missing(wanted: Iterable[str]) -> list[str]:
 
 def ensure(control_plane_only: bool) -> None:
     """Install what is missing. Raises ClusterError with what to install when that is not ours to do or fails."""
-    wanted = FOR_CONTROL_PLANE if control_plane_only else FOR_CONTROL_PLANE | FOR_NODE
+    _ensure(FOR_CONTROL_PLANE if control_plane_only else FOR_CONTROL_PLANE | FOR_NODE)
+
+
+def ensure_for_images() -> None:
+    """The same for building the images of services."""
+    _ensure(FOR_IMAGES)
+
+
+def _ensure(wanted: Mapping[str, str]) -> None:
     lacking = missing(wanted)
     if not lacking:
         return
