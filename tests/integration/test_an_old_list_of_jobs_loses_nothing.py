@@ -35,7 +35,7 @@ class Desk:
         self.applier = Applier(db.schedule, self.launcher, tokens, TEMPLATE, 1.0)
 
     async def create(self) -> None:
-        await self.applier.apply([CreateJob(self.job_id, 1, self.name)])
+        await self.applier.apply([CreateJob(self.job_id, 1, self.name, "yolo")])
 
     async def seen_next_attempt(self) -> NextAttempt:
         """As planned upon what is launched now."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import func, update
 
-from tests.support.jobs import Adapters, adapters, chunk, launch
+from tests.support.jobs import PIPELINE, Adapters, adapters, chunk, launch
+from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, Tally
 from vidette_core.domain.ledger import Imbalance, verdict
+from vidette_core.domain.schedule import LEAVING
 from vidette_core.ports.errors import Conflict, NotFound
 from vidette_core.ports.jobs import Caps
 
@@ -56,6 +60,19 @@ async def test_only_one_attempt_is_raised_when_two_controllers_see_the_same(stac
     assert not await stack.schedule.record_uid(job_id, 2, "uid-2")
     (running,) = (await stack.schedule.snapshot()).jobs
     assert (running.attempt, running.launch_name, running.launch_uid) == (1, f"vidette-{job_id}-a1", "uid-1")
+
+
+async def test_a_snapshot_knows_the_pipeline_and_who_ended_a_moment_ago_unless_cancelled(stack: Adapters) -> None:
+    ended, cancelled, running = [await stack.submit() for _ in range(3)]
+    await stack.run()
+    assert await stack.schedule.fail(ended, 1, Problem(ErrorCode.INVALID_VIDEO, "no video"))
+    assert await stack.schedule.fail(cancelled, 1, Problem(ErrorCode.CANCELLED, "as its client asked"))
+    snapshot = await stack.schedule.snapshot()
+    assert [(job.id, job.pipeline_id) for job in snapshot.jobs] == [(running, PIPELINE.id)]
+    assert snapshot.just_ended == {ended}
+    async with stack.database.transaction() as session:
+        await session.execute(update(JobRow).values(finished_at=func.now() - LEAVING - timedelta(seconds=1)))
+    assert (await stack.schedule.snapshot()).just_ended == frozenset()
 
 
 async def test_a_balanced_ledger_completes_the_job_with_its_tally(stack: Adapters) -> None:

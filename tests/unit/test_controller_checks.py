@@ -52,11 +52,11 @@ def test_a_cancelled_job_ends_whatever_else_is_true_of_it_and_also_without_a_lau
 
 def test_a_job_without_a_launched_job_gets_one() -> None:
     case = replace(HEALTHY, job=replace(RUNNING, launch_uid=None, segments=()), launched=None)
-    assert decide(case) == CreateJob(JOB, 1, "vidette-1-a1")
+    assert decide(case) == CreateJob(JOB, 1, "vidette-1-a1", "")
 
 
 def test_a_launched_job_whose_uid_is_not_recorded_is_made_again_so_that_what_is_missing_of_it_is_made_too() -> None:
-    assert decide(replace(HEALTHY, job=replace(RUNNING, launch_uid=None))) == CreateJob(JOB, 1, "vidette-1-a1")
+    assert decide(replace(HEALTHY, job=replace(RUNNING, launch_uid=None))) == CreateJob(JOB, 1, "vidette-1-a1", "")
 
 
 def test_another_launched_job_under_the_name_is_not_the_attempts_own() -> None:
@@ -70,6 +70,15 @@ def test_what_the_launcher_will_forget_by_itself_is_let_be() -> None:
     ended = replace(LAUNCHED, name="vidette-0-a1", phase=LaunchPhase.SUCCEEDED)
     assert plan(Snapshot(NOW, ()), [ended], POLICY) == [DeleteJob(ended.name, ended.uid, JOB)]
     assert plan(Snapshot(NOW, ()), [replace(ended, retired=True)], POLICY) == []
+
+
+def test_a_worker_that_has_done_its_work_may_end_by_itself() -> None:
+    moment = Snapshot(NOW, (), just_ended=frozenset({JOB}))
+    deleted = [DeleteJob(LAUNCHED.name, LAUNCHED.uid, JOB)]
+    assert plan(moment, [LAUNCHED], POLICY) == []
+    assert plan(Snapshot(NOW, ()), [LAUNCHED], POLICY) == deleted
+    assert plan(moment, [replace(LAUNCHED, phase=LaunchPhase.SUCCEEDED)], POLICY) == deleted
+    assert plan(moment, [replace(LAUNCHED, phase=LaunchPhase.PENDING)], POLICY) == deleted, "it has nothing to end"
 
 
 @pytest.mark.parametrize("stalled_attempts", [0, POLICY.max_attempts])
@@ -107,12 +116,14 @@ def test_an_attempt_whose_pods_only_missed_something_is_replaced_far_longer(exit
 def test_what_a_worker_reported_ends_the_job_whatever_the_launcher_says() -> None:
     problem = Problem(ErrorCode.TOO_LONG, "too long")
     for launched in (LAUNCHED, None, replace(LAUNCHED, phase=LaunchPhase.FAILED)):
-        assert decide(replace(with_segment(problem=problem), launched=launched)) == FailJob(JOB, 1, problem)
+        assert decide(replace(with_segment(problem=problem), launched=launched)) == FailJob(
+            JOB, 1, problem, "vidette-1-a1", "uid-1"
+        )
 
 
 def test_a_job_whose_segments_are_done_is_finished_whatever_the_launcher_says() -> None:
     for launched in (LAUNCHED, None, replace(LAUNCHED, phase=LaunchPhase.FAILED)):
-        assert decide(replace(with_segment(done=True), launched=launched)) == FinishJob(JOB)
+        assert decide(replace(with_segment(done=True), launched=launched)) == FinishJob(JOB, "vidette-1-a1", "uid-1")
 
 
 def test_two_crashes_on_the_same_frames_are_the_videos_fault() -> None:
@@ -166,7 +177,7 @@ def test_an_attempt_in_which_nobody_could_claim_is_replaced_without_blame() -> N
 def test_while_the_launcher_is_away_only_what_the_rows_say_is_decided() -> None:
     done = replace(RUNNING, segments=(replace(SEGMENT, done=True),))
     waiting = replace(RUNNING, id=UUID(int=2), launch_uid=None)
-    assert plan(Snapshot(NOW, (done, waiting)), None, POLICY) == [FinishJob(JOB)]
+    assert plan(Snapshot(NOW, (done, waiting)), None, POLICY) == [FinishJob(JOB, "vidette-1-a1", "uid-1")]
 
 
 def test_a_job_past_its_deadline_fails() -> None:

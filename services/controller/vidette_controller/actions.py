@@ -16,6 +16,7 @@ class CreateJob:
     job_id: UUID
     attempt: int
     name: str
+    pipeline_id: str
     more_memory: bool = False
     """An earlier attempt ran out of memory."""
 
@@ -51,16 +52,22 @@ class ReleaseSegments:
 
 @dataclass(frozen=True, slots=True)
 class FinishJob:
-    """All segments are done: reconcile the ledger and end the job."""
+    """All segments are done: reconcile the ledger and end the job. `name`, `uid`: where to tell how it ended."""
 
     job_id: UUID
+    name: str
+    uid: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class FailJob:
+    """The job cannot succeed, or nobody wants it any more. `name`, `uid`: where to tell so."""
+
     job_id: UUID
     attempt: int
     problem: Problem
+    name: str
+    uid: str | None
 
 
 @dataclass(frozen=True, slots=True)

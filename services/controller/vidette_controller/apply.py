@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
 
+from vidette_controller import telling
 from vidette_controller.actions import (
     Action,
     CreateJob,
@@ -46,38 +46,43 @@ class Applier:
     async def apply(self, actions: Sequence[Action]) -> None:
         """Carry out all that can be; then raise the first trouble met, if any. The next round plans the rest again."""
         trouble: PortError | None = None
+        tellings: list[telling.Telling] = []
         for action in actions:
             with job_in_logs(action.job_id):
                 try:
-                    await self._apply(action)
+                    news = await self._apply(action)
                 except PortError as error:
                     # One job's trouble must not keep the others waiting.
                     _log.warning("an action failed", action=type(action).__name__, error=str(error))
                     trouble = trouble or error
                     continue
             ACTIONS.labels(type(action).__name__).inc()
+            tellings += [news] if news is not None else []
+        await telling.tell(self._launcher, tellings)
         if trouble is not None:
             raise trouble
 
-    async def _apply(self, action: Action) -> None:
+    async def _apply(self, action: Action) -> telling.Telling | None:
+        """What there is to tell, once it is done."""
         match action:
             case CreateJob():
-                await self._create(action)
+                return await self._create(action)
             case NextAttempt():
-                await self._next_attempt(action)
+                return await self._next_attempt(action)
             case ReleaseSegments():
                 await self._schedule.release(action.job_id, action.attempt, action.pods, action.blameless)
                 _log.info("pods ended, their segments are free", pods=action.pods)
             case FinishJob():
-                await self._finish(action)
+                return await self._finish(action)
             case FailJob():
-                await self._fail(action)
+                return await self._fail(action)
             case DeleteJob():
                 await self._delete(action)
+        return None
 
-    async def _create(self, action: CreateJob) -> None:
-        spec = spec_of(self._template, self._tokens, action.job_id, action.attempt)
-        spec = replace(spec, more_memory=action.more_memory)
+    async def _create(self, action: CreateJob) -> telling.Telling | None:
+        launch = (action.job_id, action.attempt, action.pipeline_id)
+        spec = spec_of(self._template, self._tokens, *launch, more_memory=action.more_memory)
         try:
             launched = await self._launcher.create(spec)
         except Conflict:
@@ -86,18 +91,22 @@ class Applier:
             launched = await self._launcher.get(action.name)
             if (launched.job_id, launched.attempt) != (action.job_id, action.attempt):
                 raise Conflict(f"the name {action.name} is taken by a job that is not ours") from None
-        if await self._schedule.record_uid(action.job_id, action.attempt, launched.uid):
-            _log.info("launched", name=launched.name, uid=launched.uid)
+        if not await self._schedule.record_uid(action.job_id, action.attempt, launched.uid):
+            return None
+        _log.info("launched", name=launched.name, uid=launched.uid)
+        return telling.launched(launched)
 
-    async def _next_attempt(self, action: NextAttempt) -> None:
+    async def _next_attempt(self, action: NextAttempt) -> telling.Telling | None:
         if not await self._is_still_so(action):
             _log.info("the list of launched jobs was old; looking again")
-            return
+            return None
         launch = launch_of(self._template, action.job_id, action.attempt + 1)
-        if await self._schedule.next_attempt(
+        if not await self._schedule.next_attempt(
             action.job_id, action.attempt, launch, blame=action.blame, more_memory=action.more_memory
         ):
-            _log.warning("the attempt is replaced", reason=action.reason, attempt=action.attempt)
+            return None
+        _log.warning("the attempt is replaced", reason=action.reason, attempt=action.attempt)
+        return telling.replaced(action)
 
     async def _is_still_so(self, action: NextAttempt) -> bool:
         """Whether a live look confirms what the planner saw. What is gone, or is another's by now, cannot go on in any case."""
@@ -109,17 +118,21 @@ class Applier:
             return True
         return action.seen is not None and action.seen.phase is there.phase
 
-    async def _finish(self, action: FinishJob) -> None:
+    async def _finish(self, action: FinishJob) -> telling.Telling | None:
         share = self._tolerated_error_share
         outcome = await self._schedule.finish(action.job_id, lambda balance: verdict(balance, share))
-        if outcome is not None:
-            JOBS_ENDED.labels(outcome).inc()
-            _log.info("the job ended", outcome=outcome)
+        if outcome is None:
+            return None
+        JOBS_ENDED.labels(outcome).inc()
+        _log.info("the job ended", outcome=outcome)
+        return telling.finished(action.name, action.uid, outcome)
 
-    async def _fail(self, action: FailJob) -> None:
-        if await self._schedule.fail(action.job_id, action.attempt, action.problem):
-            JOBS_ENDED.labels(action.problem.code.value).inc()
-            _log.warning("the job failed", code=action.problem.code.value, message=action.problem.message)
+    async def _fail(self, action: FailJob) -> telling.Telling | None:
+        if not await self._schedule.fail(action.job_id, action.attempt, action.problem):
+            return None
+        JOBS_ENDED.labels(action.problem.code.value).inc()
+        _log.warning("the job failed", code=action.problem.code.value, message=action.problem.message)
+        return telling.failed(action)
 
     async def _delete(self, action: DeleteJob) -> None:
         try:

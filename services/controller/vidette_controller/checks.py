@@ -70,8 +70,9 @@ def reported_problem(case: Case) -> Action | None:
 
 def all_done(case: Case) -> Action | None:
     """Every segment is committed to its end; the ledger has the last word."""
-    segments = case.job.segments
-    return FinishJob(case.job.id) if segments and all(segment.done for segment in segments) else None
+    job = case.job
+    done = job.segments and all(segment.done for segment in job.segments)
+    return FinishJob(job.id, job.launch_name, job.launch_uid) if done else None
 
 
 def poison(case: Case) -> Action | None:
@@ -126,7 +127,8 @@ def not_launched(case: Case) -> Action | None:
     Losing the launched job is never the job's fault: someone stopped the stack, or deleted it.
     """
     if case.job.launch_uid is None:  # also when it is there: whoever made it may not have lived to complete it
-        return CreateJob(case.job.id, case.job.attempt, case.job.launch_name, case.job.more_memory)
+        job = case.job
+        return CreateJob(job.id, job.attempt, job.launch_name, job.pipeline_id, job.more_memory)
     if case.launched is not None:
         return None
     return _next(case, "the launched job is gone", blame=False)
@@ -216,7 +218,7 @@ def decide(case: Case, checks: Sequence[Check] = CHECKS) -> Action | None:
 
 
 def _fail(case: Case, problem: Problem) -> FailJob:
-    return FailJob(case.job.id, case.job.attempt, problem)
+    return FailJob(case.job.id, case.job.attempt, problem, case.job.launch_name, case.job.launch_uid)
 
 
 def _next(case: Case, reason: str, *, blame: bool, more_memory: bool = False) -> NextAttempt:

@@ -37,7 +37,9 @@ def launch_of(template: Template, job_id: UUID, attempt: int) -> Launch:
     return Launch(name=f"vidette-{job_id}-a{attempt}", spec_hash=template.hash)
 
 
-def spec_of(template: Template, tokens: Tokens, job_id: UUID, attempt: int) -> LaunchSpec:
+def spec_of(
+    template: Template, tokens: Tokens, job_id: UUID, attempt: int, pipeline_id: str = "", *, more_memory: bool = False
+) -> LaunchSpec:
     launch = launch_of(template, job_id, attempt)
     env = {
         **template.tuning,
@@ -46,4 +48,13 @@ def spec_of(template: Template, tokens: Tokens, job_id: UUID, attempt: int) -> L
         "VIDETTE_TRITON_URL": template.triton_url,
     }
     secrets = {"VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt)}
-    return LaunchSpec(launch.name, job_id, attempt, launch.spec_hash, env, secrets)
+    return LaunchSpec(
+        launch.name,
+        job_id,
+        attempt,
+        launch.spec_hash,
+        env,
+        secrets,
+        pipeline_id=pipeline_id,
+        more_memory=more_memory,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from vidette_controller.actions import Action, DeleteJob
 from vidette_controller.checks import CHECKS, ROW_CHECKS, Case, Policy, decide
 from vidette_core.domain.schedule import RunningJob, Snapshot
-from vidette_core.ports.launcher import LaunchedJob
+from vidette_core.ports.launcher import LaunchedJob, LaunchPhase
 
 
 def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob] | None, policy: Policy) -> list[Action]:
@@ -24,8 +24,13 @@ def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob] | None, policy: Pol
     actions = [action for case in cases if (action := decide(case, checks)) is not None]
     wanted = {job.launch_name for job in snapshot.jobs}
     unwanted = (job for job in launched or () if job.name not in wanted and not job.retired)
-    actions.extend(DeleteJob(job.name, job.uid, job.job_id) for job in unwanted)
+    actions.extend(DeleteJob(job.name, job.uid, job.job_id) for job in unwanted if not _is_leaving(job, snapshot))
     return actions
+
+
+def _is_leaving(job: LaunchedJob, snapshot: Snapshot) -> bool:
+    """Its worker is just ending, having done what there was to do: deleted now, it would leave no log and no end to read."""
+    return job.phase is LaunchPhase.RUNNING and job.job_id in snapshot.just_ended
 
 
 def _of(job: RunningJob, by_name: Mapping[str, LaunchedJob]) -> LaunchedJob | None:

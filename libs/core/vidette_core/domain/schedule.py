@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from vidette_core.domain.errors import Problem
@@ -39,6 +39,11 @@ class RunningJob:
     segments: tuple[RunningSegment, ...]
     more_memory: bool = False
     """An earlier attempt ran out of memory: all that follow are launched with more."""
+    pipeline_id: str = ""
+
+
+LEAVING = timedelta(seconds=15)
+"""What the workers of an ended job have to end by themselves: they need a second, and as much again on a busy node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +52,5 @@ class Snapshot:
 
     now: datetime
     jobs: tuple[RunningJob, ...]
+    just_ended: frozenset[UUID] = frozenset()
+    """Jobs that ended less than `LEAVING` ago, and not because their client cancelled them."""

@@ -15,11 +15,11 @@ from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.fencing import fence_segments
-from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow, problem_of
-from vidette_core.domain.errors import Problem
+from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, PipelineRow, SegmentRow, problem_of
+from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, SegmentState, Tally, TextCounts
 from vidette_core.domain.ledger import Entry, Imbalance, SegmentRecord, reconcile
-from vidette_core.domain.schedule import RunningJob, RunningSegment, Snapshot
+from vidette_core.domain.schedule import LEAVING, RunningJob, RunningSegment, Snapshot
 from vidette_core.ports.jobs import Caps, Launch
 
 _CLAIM_LOCK = 0x636C61696D  # "claim" in ASCII: the caps are counted and used up by one controller at a time
@@ -75,17 +75,27 @@ class PostgresSchedule:
 
     async def snapshot(self) -> Snapshot:
         """All running jobs with their segments, and the database's time."""
-        jobs_of = select(JobRow).where(col(JobRow.state) == JobState.RUNNING).order_by(col(JobRow.started_at))
+        running = col(JobRow.state) == JobState.RUNNING
+        is_pinned = col(PipelineRow.digest) == col(JobRow.pipeline_digest)
+        jobs_of = select(JobRow, col(PipelineRow.id)).join(PipelineRow, is_pinned).where(running)
         segments_of = (
             select(SegmentRow)
             .join(JobRow, col(JobRow.id) == col(SegmentRow.job_id))
-            .where(col(JobRow.state) == JobState.RUNNING)
+            .where(running)
+            .order_by(col(SegmentRow.index))
+        )
+        ended_of = select(col(JobRow.id)).where(
+            col(JobRow.finished_at) > func.now() - LEAVING, col(JobRow.error_code).is_distinct_from(ErrorCode.CANCELLED)
         )
         async with self._database.transaction() as session:
             now = (await session.execute(select(func.now()))).scalar_one()
-            jobs = (await session.execute(jobs_of)).scalars().all()
+            jobs = (await session.execute(jobs_of.order_by(col(JobRow.started_at)))).tuples().all()
             segments = (await session.execute(segments_of)).scalars().all()
-        return Snapshot(now, tuple(_running_job(job, segments) for job in jobs))
+            ended = frozenset((await session.execute(ended_of)).scalars())
+        own: dict[UUID, list[SegmentRow]] = {}
+        for segment in segments:
+            own.setdefault(segment.job_id, []).append(segment)
+        return Snapshot(now, tuple(_running_job(job, pipeline, own.get(job.id, ())) for job, pipeline in jobs), ended)
 
     async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
         """Store the uid of the attempt's launched job. False when the attempt is not the current one."""
@@ -220,10 +230,9 @@ async def _text_counts(session: AsyncSession, job_id: UUID) -> TextCounts:
     return TextCounts(*(await session.execute(sums.where(col(ChunkRow.job_id) == job_id))).one())
 
 
-def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
+def _running_job(job: JobRow, pipeline_id: str, segments: Sequence[SegmentRow]) -> RunningJob:
     assert job.launch_name is not None, "a running job has been claimed"
     assert job.started_at is not None, "a running job has been claimed"
-    own = sorted((row for row in segments if row.job_id == job.id), key=lambda row: row.index)
     return RunningJob(
         id=job.id,
         attempt=job.attempt,
@@ -233,8 +242,9 @@ def _running_job(job: JobRow, segments: Sequence[SegmentRow]) -> RunningJob:
         launch_uid=job.launch_uid,
         started_at=job.started_at,
         cancelled=job.cancel_requested_at is not None,
-        segments=tuple(_running_segment(row) for row in own),
+        segments=tuple(_running_segment(row) for row in segments),
         more_memory=job.more_memory,
+        pipeline_id=pipeline_id,
     )
 
 

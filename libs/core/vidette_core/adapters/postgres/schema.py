@@ -42,6 +42,7 @@ class JobRow(SQLModel, table=True):
         Index("jobs_running", "tenant", postgresql_where=text("state = 'running'")),
         Index("jobs_uploading", "heartbeat_at", postgresql_where=text("state = 'uploading'")),
         Index("jobs_unswept", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND swept_at IS NULL")),
+        Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     id: UUID = Field(primary_key=True)
