@@ -1,4 +1,4 @@
-"""The one cluster that the tests in this folder share."""
+"""The one cluster that the tests in this folder share, and the Vidette that is installed in it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,62 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cluster import Cluster, any_cluster
+from tests.support.doors import Doors, doors
+from tests.support.installation import Backing, Installation, installed
+from tests.support.servers import PostgresServer, StoreEndpoint, nats_running
+from tests.support.service_images import ServiceImages, service_images
+from vidette.client import Client
+from vidette_local.stack_process import StackProcess
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     with any_cluster() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> ServiceImages:
+    return service_images(cluster)
+
+
+@pytest.fixture(scope="session")
+def ways_out(cluster: Cluster) -> Iterator[Doors]:
+    """From the cluster's pods to servers of this machine."""
+    assert cluster.host_address is not None, "VIDETTE_TEST_HOST_ADDRESS is to say where pods reach this machine"
+    with doors(cluster.host_address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def backing(
+    postgres_server: PostgresServer,
+    session_postgres_url: str,
+    s3: StoreEndpoint,
+    stack: StackProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Backing]:
+    """Servers of its own, and the Triton of the embedded stack, whose results are compared with the cluster's."""
+    with nats_running(tmp_path_factory.mktemp("nats")) as nats:
+        triton = str(stack.part("triton")["address"])
+        catalog = stack.home.path / "models" / "catalog.json"
+        yield Backing(postgres_server, session_postgres_url, nats, s3, triton, catalog)
+
+
+@pytest.fixture(scope="session")
+def vidette(
+    cluster: Cluster,
+    images: ServiceImages,
+    backing: Backing,
+    ways_out: Doors,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Installation]:
+    with installed(cluster, images, backing, ways_out, tmp_path_factory.mktemp("installation")) as running:
+        yield running
+
+
+@pytest.fixture
+def through(vidette: Installation) -> Iterator[Client]:
+    """A client of the installation in the cluster; `client` is one of the embedded stack."""
+    with Client(vidette.url) as made:
+        yield made

@@ -33,7 +33,9 @@ class Doors:
             except OSError:
                 writer.close()
                 return
-            await asyncio.gather(_carry(reader, back), _carry(there, writer))
+            # The streams' own callback takes a cancelled handler for an error; this one just ends with its door.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(_carry(reader, back), _carry(there, writer))
 
         server = await asyncio.start_server(let_in, self._host, 0, limit=_PIECE)
         self._servers.append(server)

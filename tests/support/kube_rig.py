@@ -54,6 +54,16 @@ class KubeRig:
         self.orders = orders
         self.template = template
         self.launcher = launcher
+        self.follow()
+
+    def follow(self) -> None:
+        """Let the watches tell what there is."""
+        self._following = asyncio.create_task(self.launcher.run())
+
+    async def stop_following(self) -> None:
+        """What is listed from now on is what was told until now."""
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
 
     async def end_pod(self, job: str, exit_code: int) -> None:
         """Let the first index's worker end; it reads its order when it runs."""
@@ -101,11 +111,9 @@ async def kube_rig(
         template = JobTemplate(RELEASE, pod or obedient_pod(orders), BACKOFF_LIMIT, deadline_s=600)
         launcher = KubeLauncher(connection, name, RELEASE, template, keep_s, poll_s=0.5)
         rig = KubeRig(cluster, name, orders, template, launcher)
-        following = asyncio.create_task(launcher.run())
         try:
             await launcher.synced(_SYNC_S)
             yield rig
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await rig.stop_following()
             await rig.launcher.close()

@@ -9,6 +9,7 @@ Use them by naming the fixture; register this module once, in `tests/conftest.py
 | `postgres_server` | session | `PostgresServer`: the running server and `url(database)` |
 | `postgres_url` | function | URL (`postgresql+asyncpg://…`) of a fresh database, cloned from the migrated template |
 | `module_postgres_url` | module | the same, for tests that do not mind each other's rows |
+| `session_postgres_url` | session | the same, for one installation that serves many tests |
 | `empty_postgres_url` | function | the same, without any table |
 | `nats_url` | session | URL with the token in it, JetStream on; use stream and consumer names of your own |
 | `s3` | session | `StoreEndpoint` of the store that the embedded stack runs (JuiceFS), its bucket made |
@@ -149,6 +150,12 @@ def postgres_url(postgres_server: PostgresServer, _template: str) -> Iterator[st
 
 @pytest.fixture(scope="module")
 def module_postgres_url(postgres_server: PostgresServer, _template: str) -> Iterator[str]:
+    with _database(postgres_server, _template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def session_postgres_url(postgres_server: PostgresServer, _template: str) -> Iterator[str]:
     with _database(postgres_server, _template) as url:
         yield url
 

@@ -116,9 +116,8 @@ def test_an_attempt_whose_pods_only_missed_something_is_replaced_far_longer(exit
 def test_what_a_worker_reported_ends_the_job_whatever_the_launcher_says() -> None:
     problem = Problem(ErrorCode.TOO_LONG, "too long")
     for launched in (LAUNCHED, None, replace(LAUNCHED, phase=LaunchPhase.FAILED)):
-        assert decide(replace(with_segment(problem=problem), launched=launched)) == FailJob(
-            JOB, 1, problem, "vidette-1-a1", "uid-1"
-        )
+        failed = FailJob(JOB, 1, problem, "vidette-1-a1", "uid-1")
+        assert decide(replace(with_segment(problem=problem), launched=launched)) == failed
 
 
 def test_a_job_whose_segments_are_done_is_finished_whatever_the_launcher_says() -> None:

@@ -1,4 +1,4 @@
-"""What is told on a launched job of the life of its video, for `kubectl describe`. What is the matter with it tells `explaining`."""
+"""Tells on a launched job how its video goes on and ends, for `kubectl describe`; `explaining` tells what is wrong with it."""
 
 from __future__ import annotations
 

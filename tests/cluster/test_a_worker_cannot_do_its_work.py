@@ -1,0 +1,149 @@
+"""A worker that cannot start, or can only fail: the job waits or fails with the reason, and nothing is retried in vain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.support.clips import numbered_clip
+from tests.support.installation import Installation, eventually
+from tests.support.stacks import PIPELINE_ID, completed, numbers
+from vidette.client import Client
+from vidette.models import JobState
+from vidette_core.domain.errors import ErrorCode
+
+FRAMES = 40
+IMPATIENT = {"VIDETTE_START_PATIENCE_S": "4", "VIDETTE_REFUSED_START_PATIENCE_S": "4"}
+Pod = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
+
+
+def with_memory(limit: str) -> Callable[[Pod], None]:
+    def change(pod: Pod) -> None:
+        pod["containers"][0]["resources"]["limits"]["memory"] = limit
+        pod["containers"][0]["resources"]["requests"]["memory"] = limit
+
+    return change
+
+
+def with_image(reference: str) -> Callable[[Pod], None]:
+    def change(pod: Pod) -> None:
+        pod["containers"][0]["image"] = reference
+
+    return change
+
+
+def on_nodes(label: str) -> Callable[[Pod], None]:
+    def change(pod: Pod) -> None:
+        pod["nodeSelector"] = {label: "yes"}
+
+    return change
+
+
+def failed(through: Client, job_id: UUID) -> tuple[str, str]:
+    """Code and sentence of a job that has to fail."""
+    status = through.wait(job_id, timeout=90)
+    assert status.status is JobState.FAILED
+    assert status.error is not None
+    return status.error.code, status.error.message
+
+
+def attempts_made(vidette: Installation, job_id: UUID) -> int:
+    """By what Kubernetes has told of its Jobs, which it remembers for an hour whether they are still there or not."""
+    told = (event["involvedObject"]["name"] for event in vidette.get("events"))
+    return max(int(name.rpartition("-a")[2]) for name in told if re.fullmatch(rf"vidette-{job_id}-a\d+", name))
+
+
+def test_a_worker_that_runs_out_of_memory_gets_more_once(vidette: Installation, through: Client, clip: Path) -> None:
+    with vidette.changed(with_memory("48Mi"), VIDETTE_KUBERNETES_WORKER_MEMORY_RETRY="2Gi"):
+        job_id = through.submit(clip, PIPELINE_ID)
+        assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
+        assert attempts_made(vidette, job_id) == 2
+
+
+def test_a_worker_that_runs_out_of_memory_fails_the_job_where_there_is_no_more(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    with vidette.changed(with_memory("48Mi")):
+        job_id = through.submit(clip, PIPELINE_ID)
+        code, sentence = failed(through, job_id)
+    assert code == ErrorCode.OUT_OF_MEMORY
+    assert "memory" in sentence
+    assert attempts_made(vidette, job_id) == 1
+
+
+def test_an_image_that_cannot_be_pulled_fails_the_job_after_the_patience_for_it(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    with vidette.changed(with_image("registry.invalid/worker:typo"), **IMPATIENT):
+        job_id = through.submit(clip, PIPELINE_ID)
+        code, sentence = failed(through, job_id)
+    assert code == ErrorCode.WORKER_UNAVAILABLE
+    assert "image" in sentence
+    assert "registry.invalid" not in sentence, (
+        "a client has no use for it; the operator finds it in the log and on the Job"
+    )
+
+
+def test_a_pod_that_fits_no_node_fails_the_job_after_the_patience_for_it(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    with vidette.changed(on_nodes("vidette.test/nowhere"), **IMPATIENT):
+        code, _ = failed(through, through.submit(clip, PIPELINE_ID))
+    assert code == ErrorCode.WORKER_UNAVAILABLE
+
+
+def test_a_pod_that_fits_no_node_yet_runs_as_soon_as_there_is_one(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    label = "vidette.test/late"
+    node = vidette.cluster.get("nodes")["items"][0]["metadata"]["name"]
+    with vidette.changed(on_nodes(label)):
+        job_id = through.submit(clip, PIPELINE_ID)
+        told = eventually(lambda: vidette.events("Job", f"vidette-{job_id}-a1"), "an Event on the Job")
+        vidette.cluster.kubectl("label", "node", node, f"{label}=yes")
+        try:
+            assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
+        finally:
+            vidette.cluster.kubectl("label", "node", node, f"{label}-")
+    assert told
+    assert attempts_made(vidette, job_id) == 1
+
+
+def test_a_quota_that_is_reached_holds_the_job_until_there_is_room(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": vidette.namespace}}
+    vidette.cluster.apply({**quota, "spec": {"hard": {"pods": "1"}}})
+    try:
+        job_id = through.submit(clip, PIPELINE_ID)
+        job = f"vidette-{job_id}-a1"
+        eventually(lambda: any("quota" in told for told in vidette.events("Job", job)), "the quota told on the Job")
+        assert not vidette.pods(job_id)
+        assert through.status(job_id).status is JobState.RUNNING
+    finally:
+        vidette.kubectl("delete", "resourcequota", "full")
+    assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
+    assert attempts_made(vidette, job_id) == 1
+
+
+def test_a_video_that_cannot_be_decoded_is_tried_by_one_pod_only(
+    vidette: Installation, through: Client, clip: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip.read_bytes()[:200])
+    job_id = through.submit(broken, PIPELINE_ID)
+    code, _ = failed(through, job_id)
+    assert code == ErrorCode.INVALID_VIDEO
+    assert attempts_made(vidette, job_id) == 1
+    pods = vidette.pods(job_id)
+    assert len(pods) <= 1
