@@ -21,7 +21,8 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POLICY = Policy(3, 20, 4, timedelta(minutes=5), timedelta(hours=24))
 SEGMENT = RunningSegment(0, False, "pod-1", NOW + timedelta(seconds=20), ("pod-1",), None)
 RUNNING = RunningJob(JOB, 1, 0, 0, "vidette-1-a1", "uid-1", NOW - timedelta(minutes=1), False, (SEGMENT,))
-LAUNCHED = LaunchedJob("vidette-1-a1", "uid-1", JOB, 1, "spec", LaunchPhase.RUNNING, NOW, (Pod("pod-1"),))
+LONG_AGO = NOW - timedelta(hours=1)
+LAUNCHED = LaunchedJob("vidette-1-a1", "uid-1", JOB, 1, "spec", LaunchPhase.RUNNING, LONG_AGO, (Pod("pod-1"),))
 HEALTHY = Case(RUNNING, LAUNCHED, NOW, POLICY)
 
 
@@ -162,6 +163,14 @@ def test_a_lease_that_ran_out_long_ago_replaces_the_attempt() -> None:
     action = decide(with_segment(lease_until=NOW - timedelta(minutes=6)))
     assert isinstance(action, NextAttempt)
     assert action.blame
+
+
+def test_an_attempt_that_could_be_launched_only_late_has_its_time_too() -> None:
+    """The row has run for an hour without a launcher; its Job has just been made, and its pods are not there yet."""
+    row = replace(RUNNING, started_at=LONG_AGO, segments=(replace(SEGMENT, holder=None, lease_until=None),))
+    just_made = replace(LAUNCHED, phase=LaunchPhase.PENDING, created_at=NOW - timedelta(seconds=1), pods=())
+    assert decide(replace(HEALTHY, job=row, launched=just_made)) is None
+    assert isinstance(decide(replace(HEALTHY, job=row)), NextAttempt), "one that has had its time is replaced"
 
 
 def test_an_attempt_in_which_nobody_could_claim_is_replaced_without_blame() -> None:

@@ -185,10 +185,10 @@ def stalled_lease(case: Case) -> Action | None:
     if obstacle(case.job, case.launched, case.now) is not None:
         return None
     live = [pod for pod in case.launched.pods if pod.exit_code is None]
-    # Whoever came late, because there was no node for it, has to have its time to claim.
+    # Whoever came late, because the launcher was away or there was no node for it, has to have its time to claim.
     first_came = sorted(came for pod in live if (came := pod.started_at or pod.created_at))[:1]
     for segment in case.job.segments:
-        since = max([segment.lease_until or case.job.started_at, *first_came])
+        since = max([segment.lease_until or case.job.started_at, case.launched.created_at, *first_came])
         if not segment.done and case.now - since > case.policy.stalled_lease:
             was_claimed = segment.lease_until is not None
             return _replace(case, "nobody has worked on it for too long", blame=was_claimed)
