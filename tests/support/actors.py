@@ -6,6 +6,7 @@ in-memory ones, which the contract suites hold to the same promises as the real 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class SimulatedPod:
     presigned: tuple[str, ChunkClaim] | None = None
     """An address it may still write to, as long as that lives."""
     uploaded: ChunkClaim | None = None
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Two acts that run at once may pick the same pod, but no worker is in the middle of two steps."""
 
 
 @dataclass(slots=True)
@@ -143,11 +146,12 @@ class World:
 
     async def step_of(self, pod: SimulatedPod) -> bool:
         """One request of the pod, as the gateway would carry it out. False when the pod has nothing more to do (now)."""
-        try:
-            return await self._step(pod)
-        except Conflict:  # fenced: it would exit, and is kept as the zombie that tries again
-            pod.fence = pod.presigned = pod.uploaded = None
-            return True
+        async with pod.one_at_a_time:
+            try:
+                return await self._step(pod)
+            except Conflict:  # fenced: it would exit, and is kept as the zombie that tries again
+                pod.fence = pod.presigned = pod.uploaded = None
+                return True
 
     async def _step(self, pod: SimulatedPod) -> bool:
         segments = self.db.segments
