@@ -43,13 +43,6 @@ def all_there(through: Client, job_id: UUID) -> None:
     assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
 
 
-def made_by_kubernetes(vidette: Installation, job_id: UUID) -> list[str]:
-    """Names of the Jobs for which the job controller made a pod, each as often as it did."""
-    events = [event for event in vidette.get("events") if event["reason"] == "SuccessfulCreate"]
-    names = [event["involvedObject"]["name"] for event in events for _ in range(event.get("count", 1))]
-    return sorted(name for name in names if str(job_id) in name)
-
-
 def test_a_controller_dies_between_making_the_job_and_noting_it(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
@@ -68,7 +61,7 @@ def test_a_controller_dies_between_making_the_job_and_noting_it(
         vidette.scale("vidette-controller", 1)
     all_there(through, job_id)
     assert [each["metadata"]["uid"] for each in vidette.jobs(job_id)] == [job["metadata"]["uid"]]
-    assert made_by_kubernetes(vidette, job_id) == [f"vidette-{job_id}-a1"]
+    assert vidette.jobs_given_pods(job_id) == [f"vidette-{job_id}-a1"]
 
 
 def test_three_controllers_launch_each_video_once(vidette: Installation, through: Client, clip: Path) -> None:
@@ -80,7 +73,7 @@ def test_three_controllers_launch_each_video_once(vidette: Installation, through
     finally:
         vidette.scale("vidette-controller", 1)
     for job_id in jobs:
-        assert made_by_kubernetes(vidette, job_id) == [f"vidette-{job_id}-a1"]
+        assert vidette.jobs_given_pods(job_id) == [f"vidette-{job_id}-a1"]
 
 
 def test_a_job_that_went_before_its_end_was_seen_is_completed_all_the_same(
@@ -98,7 +91,7 @@ def test_a_job_that_went_before_its_end_was_seen_is_completed_all_the_same(
     finally:
         vidette.scale("vidette-controller", 1)
     all_there(through, job_id)
-    assert made_by_kubernetes(vidette, job_id) == [name], "what was committed needs no second attempt"
+    assert vidette.jobs_given_pods(job_id) == [name], "what was committed needs no second attempt"
 
 
 async def test_a_watch_that_tells_no_more_makes_nobody_give_a_job_up_or_keep_it(

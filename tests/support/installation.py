@@ -118,6 +118,12 @@ class Installation:
         about = f"involvedObject.kind={kind},involvedObject.name={name}"
         return [f"{event['reason']}: {event['message']}" for event in self.get("events", "--field-selector", about)]
 
+    def jobs_given_pods(self, job_id: UUID) -> list[str]:
+        """Names of the Jobs for which pods were made, each as often as one was; by Events, which outlive the Jobs by an hour."""
+        made = [event for event in self.get("events") if event["reason"] == "SuccessfulCreate"]
+        names = [event["involvedObject"]["name"] for event in made for _ in range(event.get("count") or 1)]
+        return sorted(name for name in names if name.startswith(f"vidette-{job_id}-a"))
+
     def scale(self, deployment: str, replicas: int) -> None:
         """Returns when as many pods are ready, or none is left."""
         self.kubectl("scale", f"deployment/{deployment}", f"--replicas={replicas}")
