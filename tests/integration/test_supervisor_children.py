@@ -17,6 +17,12 @@ from vidette_local import logs, procfs
 from vidette_local.child import Child, Command
 
 _SLEEP = "import time; time.sleep(60)"
+_SAYS_WHO_IT_IS = """
+import os, sys, time
+from pathlib import Path
+Path(sys.argv[1]).write_text(str(os.getpid()))
+time.sleep(60)
+"""
 # A program whose own child knows nothing of anybody's death, as Triton's model processes.
 _WITH_GRANDCHILD = f"""
 import subprocess, sys, time
@@ -93,10 +99,11 @@ async def test_what_a_program_leaves_in_its_group_ends_with_it(tmp_path: Path) -
 
 
 def test_a_child_dies_with_whoever_started_it(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", _STARTER, str(tmp_path), "alone", sys.executable, "-c", _SLEEP]
-    with subprocess.Popen(argv) as starter:
-        child = read_pid(tmp_path / "child")
-        wait_until(lambda: procfs.environment(child) == {} and is_alive(child), 20, "the child runs")
+    written = tmp_path / "itself"
+    program = [sys.executable, "-c", _SAYS_WHO_IT_IS, str(written)]
+    with subprocess.Popen([sys.executable, "-c", _STARTER, str(tmp_path), "alone", *program]) as starter:
+        child = read_pid(written)
+        assert child == read_pid(tmp_path / "child")
         starter.kill()
         starter.wait()
         wait_until(lambda: not is_alive(child), 5, "the child is gone")
