@@ -223,8 +223,21 @@ def test_the_deadline_counts_from_when_the_first_worker_started() -> None:
 
 
 def test_an_attempt_that_only_waited_has_no_deadline() -> None:
-    patient = replace(case(25 * 60, waits(1)), policy=replace(POLICY, stalled_lease=timedelta(days=9)))
-    assert decide(patient) is None
+    assert decide(case(25 * 60, waits(1), phase=LaunchPhase.PENDING)) is None
+
+
+@pytest.mark.parametrize("pods", [(), (waits(5.5),)])
+def test_an_attempt_whose_first_worker_is_awaited_has_not_stalled(pods: tuple[Pod, ...]) -> None:
+    """The next attempt would wait for the same; what keeps workers from starting is named after two minutes, and bounded."""
+    impatient = replace(POLICY, stalled_lease=timedelta(minutes=1))
+    for minutes in (1.5, 5.9, 9.9):
+        assert decide(replace(case(minutes, *pods, phase=LaunchPhase.PENDING), policy=impatient)) is None
+    bounded = failure(decide(replace(case(31, *pods, phase=LaunchPhase.PENDING), policy=impatient)))
+    assert bounded.code is ErrorCode.WORKER_UNAVAILABLE
+
+
+def test_a_first_worker_that_is_being_ended_on_a_lost_node_is_not_awaited_without_end() -> None:
+    assert next_attempt(decide(case(6, waits(6, conditions=(DRAINED,)), phase=LaunchPhase.PENDING))).reason
 
 
 def test_a_launcher_that_tells_no_times_has_its_deadline_from_the_attempts_start() -> None:

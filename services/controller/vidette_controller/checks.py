@@ -179,12 +179,14 @@ def stalled_lease(case: Case) -> Action | None:
     """Nobody has renewed or claimed a segment for long: whatever runs does not work.
 
     An attempt in which nobody could claim anything has not failed: the gateway was away. One whose workers cannot even start
-    is not replaced, since the next would wait for the same; `cannot_start` ends it.
+    is not replaced, since the next would wait for the same; `cannot_start` ends it, once what keeps them has a name.
     """
     assert case.launched is not None, "not_launched comes first"
-    if obstacle(case.job, case.launched, case.now) is not None:
-        return None
     live = [pod for pod in case.launched.pods if pod.exit_code is None]
+    # A pod that is being ended on a lost node would be waited for without end.
+    waits = case.launched.phase is LaunchPhase.PENDING and not any(pod.disrupted for pod in live)
+    if waits or obstacle(case.job, case.launched, case.now) is not None:
+        return None
     # Whoever came late, because the launcher was away or there was no node for it, has to have its time to claim.
     first_came = sorted(came for pod in live if (came := pod.started_at or pod.created_at))[:1]
     for segment in case.job.segments:
