@@ -48,7 +48,7 @@ class Pace:
     relist_s: tuple[float, float] = (300.0, 600.0)
     """All is listed anew after a time between these, chosen by chance, whatever the watch said."""
     first_pause_s: float = 0.1
-    longest_pause_s: float = 30.0
+    longest_pause_s: float = 10.0
     lasted_s: float = 60.0
     """A watch that lasted so long was no failure: after it the pauses begin from the first."""
 
