@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -25,7 +28,22 @@ from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
 from vidette_core.tokens import Tokens
 
+AT_ONCE = 8
+"""Jobs acted for at the same time: an action mostly waits for the API server and PostgreSQL. Below the pool of connections."""
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of a round's actions so far, over all jobs."""
+
+    actions: list[Action]
+    tellings: list[telling.Telling]
+    troubles: list[PortError]
+
+
+class _Outdated(Exception):
+    """The launched job is not as the planner saw it, so that nothing was done. A newer list wakes the controller."""
 
 
 class Applier:
@@ -43,24 +61,41 @@ class Applier:
         self._template = template
         self._tolerated_error_share = tolerated_error_share
 
-    async def apply(self, actions: Sequence[Action]) -> None:
-        """Carry out all that can be; then raise the first trouble met, if any. The next round plans the rest again."""
-        trouble: PortError | None = None
-        tellings: list[telling.Telling] = []
+    async def apply(self, actions: Sequence[Action]) -> list[Action]:
+        """Carry out all that can be, and return those; or raise the first trouble met. The next round plans the rest again.
+
+        Those of one job come in their order; jobs do not wait for each other, beyond `AT_ONCE`.
+        """
+        of_job: dict[UUID, list[Action]] = {}
         for action in actions:
-            with job_in_logs(action.job_id):
-                try:
-                    news = await self._apply(action)
-                except PortError as error:
-                    # One job's trouble must not keep the others waiting.
-                    _log.warning("an action failed", action=type(action).__name__, error=str(error))
-                    trouble = trouble or error
-                    continue
-            ACTIONS.labels(type(action).__name__).inc()
-            tellings += [news] if news is not None else []
-        await telling.tell(self._launcher, tellings)
-        if trouble is not None:
-            raise trouble
+            of_job.setdefault(action.job_id, []).append(action)
+        done = _Done([], [], [])
+        turn = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for own in of_job.values():
+                tasks.create_task(self._apply_in_turn(own, turn, done))
+        await telling.tell(self._launcher, done.tellings)
+        if done.troubles:
+            raise done.troubles[0]
+        return done.actions
+
+    async def _apply_in_turn(self, actions: Sequence[Action], turn: asyncio.Semaphore, done: _Done) -> None:
+        async with turn:
+            for action in actions:
+                with job_in_logs(action.job_id):
+                    try:
+                        news = await self._apply(action)
+                    except _Outdated:
+                        _log.info("the list of launched jobs was old; looking again")
+                        continue
+                    except PortError as error:
+                        # One job's trouble must not keep the others waiting.
+                        _log.warning("an action failed", action=type(action).__name__, error=str(error))
+                        done.troubles.append(error)
+                        continue
+                ACTIONS.labels(type(action).__name__).inc()
+                done.actions.append(action)
+                done.tellings.extend([news] if news is not None else [])
 
     async def _apply(self, action: Action) -> telling.Telling | None:
         """What there is to tell, once it is done."""
@@ -98,8 +133,7 @@ class Applier:
 
     async def _next_attempt(self, action: NextAttempt) -> telling.Telling | None:
         if not await self._is_still_so(action):
-            _log.info("the list of launched jobs was old; looking again")
-            return None
+            raise _Outdated
         launch = launch_of(self._template, action.job_id, action.attempt + 1)
         if not await self._schedule.next_attempt(
             action.job_id, action.attempt, launch, blame=action.blame, more_memory=action.more_memory

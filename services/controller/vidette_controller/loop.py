@@ -93,9 +93,9 @@ class Controller:
             JOBS_RUNNING.set(len(snapshot.jobs))
             actions = plan(snapshot, launched, self._policy)
             await self._explainer.explain(launched or (), snapshot.now)
-            await self._applier.apply(actions)
+            done = await self._applier.apply(actions)
         # A deleted job may be listed until its pods have ended: looking again at once would only ask again.
-        return bool(claimed) or any(not isinstance(action, DeleteJob) for action in actions)
+        return bool(claimed) or any(not isinstance(action, DeleteJob) for action in done)
 
     async def _list(self) -> list[LaunchedJob] | None:
         try:
