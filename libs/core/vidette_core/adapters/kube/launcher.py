@@ -116,7 +116,7 @@ class KubeLauncher:
 
     async def delete(self, name: str, uid: str) -> None:
         try:
-            seen = await self.get(name)
+            seen = await self._without_pods(name)
         except NotFound:
             return
         if seen.uid != uid:
@@ -153,9 +153,12 @@ class KubeLauncher:
     async def _complete(self, spec: LaunchSpec) -> None:
         """The name is taken: if it is by this very attempt, whoever made the Job may not have lived to make its Secret."""
         with suppress(NotFound, Conflict):
-            there = await self.get(spec.name)
+            there = await self._without_pods(spec.name)
             if (there.job_id, there.attempt) == (spec.job_id, spec.attempt):
                 await self._give_secret(spec, there.uid)
+
+    async def _without_pods(self, name: str) -> LaunchedJob:
+        return _of(await self._connection.get(self._job_path(name), {}), name, [])
 
     async def _give_secret(self, spec: LaunchSpec, uid: str) -> None:
         with suppress(Conflict):  # another try made it; what it holds follows from job and attempt
