@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -184,6 +185,13 @@ def test_every_finding_is_met_and_has_a_remedy_with_something_to_look_at_or_noth
     assert {finding for finding, _ in MET} == set(Finding) == set(EXPLANATIONS)
     assert not [each for each, text in EXPLANATIONS.items() if "kubectl " not in text.remedy]
     assert not [each for each, text in EXPLANATIONS.items() if text.blameless and text.wait is not None]
+
+
+def test_each_command_of_a_remedy_says_in_which_namespace_it_looks() -> None:
+    of_no_namespace = re.compile("kubectl (describe|get) nodes")
+    for launched in (replace(launched, namespace="team") for _, launched in MET):
+        commands = re.findall(r"kubectl [^;:]*[^;:. ]", of(launched).remedy)
+        assert all(" -n " in each or of_no_namespace.match(each) for each in commands), commands
 
 
 def test_what_kubernetes_says_is_quoted() -> None:

@@ -195,7 +195,9 @@ def _in_words(launched: LaunchedJob, seen: _Seen) -> Diagnosis:
     if said:
         sentence += f" {'The worker' if seen.by_worker else 'Kubernetes'} says: {said}"
     # A Job that failed may have no pod left to look at.
-    remedy = explanation.remedy.format(pod=pod or f"-l batch.kubernetes.io/job-name={job}", job=job)
+    named = {"pod": pod or f"-l batch.kubernetes.io/job-name={job}", "job": job}
+    place = f" -n {launched.namespace}" if launched.namespace else ""
+    remedy = explanation.remedy.format(**{kind: name + place for kind, name in named.items()}, place=place)
     return Diagnosis(seen.finding, sentence, explanation.cause, remedy, explanation.severity, explanation.wait)
 
 

@@ -66,7 +66,10 @@ class Wait(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One finding's texts, and what it means for the job. `{pod}` and `{job}` stand for names."""
+    """One finding's texts, and what it means for the job.
+
+    `{pod}` and `{job}` stand for a name and the namespace it is in, `{place}` for the namespace alone, all as kubectl takes them.
+    """
 
     cause: str
     remedy: str
@@ -89,7 +92,7 @@ EXPLANATIONS: Final[Mapping[Finding, Explanation]] = {
     ),
     Finding.QUOTA: Explanation(
         "the quota for workers is used up",
-        "Raise the quota, or let fewer jobs run at once (VIDETTE_MAX_RUNNING): kubectl describe resourcequota; "
+        "Raise the quota, or let fewer jobs run at once (VIDETTE_MAX_RUNNING): kubectl describe resourcequota{place}; "
         "kubectl describe job {job}.",
         wait=Wait.FOR_ROOM,
     ),
@@ -207,7 +210,8 @@ EXPLANATIONS: Final[Mapping[Finding, Explanation]] = {
     ),
     Finding.TOLD_TO_END: Explanation(
         "it was told to end",
-        _GOES_ON + " Somebody deleted the pod, or its node shut down: kubectl get events --sort-by=.lastTimestamp.",
+        _GOES_ON
+        + " Somebody deleted the pod, or its node shut down: kubectl get events{place} --sort-by=.lastTimestamp.",
         Severity.NORMAL,
         blameless=True,
     ),

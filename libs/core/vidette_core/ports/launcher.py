@@ -94,6 +94,8 @@ class LaunchedJob:
     """It has ended, nobody wants it any more, and the launcher will forget it by itself after a while."""
     more_memory: bool = False
     """It was launched with more memory than others, because an earlier attempt ran out of it."""
+    namespace: str = ""
+    """Where people have to look for it; empty where there is only one place."""
 
 
 @dataclass(frozen=True, slots=True)

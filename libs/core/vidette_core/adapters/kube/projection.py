@@ -5,6 +5,7 @@ Of 10,000 Jobs the raw objects are 60 MB and more, what is kept of them some 10.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ _UNIX = datetime.fromtimestamp(0, UTC)
 class JobView:
     uid: str
     name: str
+    namespace: str
     job_id: UUID
     attempt: int
     spec_hash: str
@@ -53,6 +55,7 @@ def job_view(raw: Json) -> JobView | None:
         return JobView(
             uid=metadata["uid"],
             name=metadata["name"],
+            namespace=sys.intern(metadata.get("namespace", "")),
             job_id=UUID(labels[JOB_ID]),
             attempt=int(labels[ATTEMPT]),
             spec_hash=annotations.get(SPEC_HASH, ""),
@@ -102,6 +105,7 @@ def launched_job(job: JobView, pods: Iterable[PodView]) -> LaunchedJob:
         pods=tuple(own),
         conditions=job.conditions,
         retired=job.has_ttl,
+        namespace=job.namespace,
     )
 
 
