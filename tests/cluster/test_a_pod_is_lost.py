@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 from tests.support.clips import numbered_clip
 from tests.support.cluster import CommandFailed
 from tests.support.installation import Installation, eventually
+from tests.support.operators_guide import followed
 from tests.support.stacks import PIPELINE_ID, completed, numbers, progress_between, until
 from vidette.client import Client
 from vidette_core.domain.worker_api import WorkerExit
@@ -55,6 +57,8 @@ def test_a_container_is_killed_with_signal_9(vidette: Installation, job: UUID) -
     pod = vidette.running_pod(job)
     vidette.kill_worker(pod)
     assert vidette.running_pod(job, other_than=pod)
+    shown = followed("A worker fails", vidette, job)
+    assert re.search(rf"^{pod} +137$", shown, re.MULTILINE), shown
 
 
 def test_a_pod_is_evicted(vidette: Installation, job: UUID) -> None:
@@ -65,6 +69,11 @@ def test_a_pod_is_evicted(vidette: Installation, job: UUID) -> None:
     assert vidette.running_pod(job, other_than=pod)
     (failed,) = vidette.jobs(job)
     assert failed["status"].get("failedIndexes", "") == "", "a disruption is not counted against the job"
+    eventually(
+        lambda: [told for told in vidette.events("Job", f"vidette-{job}-a1") if "Drained" in told], "the eviction told"
+    )
+    shown = followed("Pods go: evicted, drained, deleted, their node lost", vidette, job)
+    assert "it was evicted through the API" in shown
 
 
 def test_a_node_is_drained(vidette: Installation, job: UUID) -> None:

@@ -12,13 +12,16 @@ import pytest
 
 from tests.support.clips import numbered_clip
 from tests.support.installation import Installation, eventually
+from tests.support.operators_guide import followed
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
 from vidette.models import JobState
+from vidette_core.adapters.kube.names import JOB_ID
 from vidette_core.domain.errors import ErrorCode
 
 FRAMES = 40
 IMPATIENT = {"VIDETTE_START_PATIENCE_S": "4", "VIDETTE_REFUSED_START_PATIENCE_S": "4"}
+PULLED_FROM_NOWHERE = "registry.invalid/worker:typo"
 Pod = dict[str, Any]
 
 
@@ -49,6 +52,25 @@ def on_nodes(label: str) -> Callable[[Pod], None]:
     return change
 
 
+def with_a_missing_key(pod: Pod) -> None:
+    pod["containers"][0]["env"] = [
+        {"name": "ABSENT", "valueFrom": {"configMapKeyRef": {"name": "nobody-made-it", "key": "k"}}}
+    ]
+
+
+def with_a_folder_of_the_node(pod: Pod) -> None:
+    pod["volumes"] = [{"name": "node", "hostPath": {"path": "/"}}]
+
+
+def told(vidette: Installation, job_id: UUID, reason: str) -> str:
+    """The controller's Event on the first attempt, once it is there."""
+    job = f"vidette-{job_id}-a1"
+    return eventually(
+        lambda: next((said for said in vidette.events("Job", job) if said.startswith(f"{reason}: ")), None),
+        f"{reason} told on the Job",
+    )
+
+
 def failed(through: Client, job_id: UUID) -> tuple[str, str]:
     """Code and sentence of a job that has to fail."""
     status = through.wait(job_id, timeout=90)
@@ -68,6 +90,9 @@ def test_a_worker_that_runs_out_of_memory_gets_more_once(vidette: Installation, 
         job_id = through.submit(clip, PIPELINE_ID)
         assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
         assert attempts_made(vidette, job_id) == 2
+        shown = followed("A worker ran out of memory or disk", vidette, job_id)
+    assert "took more memory than its limit" in shown
+    assert "48Mi" in shown
 
 
 def test_a_worker_that_runs_out_of_memory_fails_the_job_where_there_is_no_more(
@@ -84,7 +109,7 @@ def test_a_worker_that_runs_out_of_memory_fails_the_job_where_there_is_no_more(
 def test_an_image_that_cannot_be_pulled_fails_the_job_after_the_patience_for_it(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
-    with vidette.changed(with_image("registry.invalid/worker:typo"), **IMPATIENT):
+    with vidette.changed(with_image(PULLED_FROM_NOWHERE), **IMPATIENT):
         job_id = through.submit(clip, PIPELINE_ID)
         code, sentence = failed(through, job_id)
     assert code == ErrorCode.WORKER_UNAVAILABLE
@@ -109,13 +134,52 @@ def test_a_pod_that_fits_no_node_yet_runs_as_soon_as_there_is_one(
     node = vidette.cluster.get("nodes")["items"][0]["metadata"]["name"]
     with vidette.changed(on_nodes(label)):
         job_id = through.submit(clip, PIPELINE_ID)
-        told = eventually(lambda: vidette.events("Job", f"vidette-{job_id}-a1"), "an Event on the Job")
+        assert "kubectl describe pod" in told(vidette, job_id, "NoNode")
+        shown = followed("No pod can be placed", vidette, job_id)
+        assert "didn't match Pod's node affinity/selector" in shown
         vidette.cluster.kubectl("label", "node", node, f"{label}=yes")
         try:
             assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
         finally:
             vidette.cluster.kubectl("label", "node", node, f"{label}-")
-    assert told
+    assert attempts_made(vidette, job_id) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "section", "shown"),
+    [
+        (with_image(PULLED_FROM_NOWHERE), "ImagePull", "The image cannot be pulled", PULLED_FROM_NOWHERE),
+        (with_a_missing_key, "ConfigurationError", "A worker's configuration is wrong", "nobody-made-it"),
+        (with_a_folder_of_the_node, "AdmissionRefused", "A policy refuses the pod", "hostPath"),
+    ],
+)
+def test_a_template_that_no_pod_can_start_from_is_told_and_after_its_mending_the_next_attempt_goes_on(
+    vidette: Installation,
+    through: Client,
+    clip: Path,
+    change: Callable[[Pod], None],
+    reason: str,
+    section: str,
+    shown: str,
+) -> None:
+    with vidette.changed(change):
+        job_id = through.submit(clip, PIPELINE_ID)
+        told(vidette, job_id, reason)
+        assert shown in followed(section, vidette, job_id)
+    assert attempts_made(vidette, job_id) == 1, "the next would wait for the same"
+    followed("The worker template was mended", vidette, job_id)
+    assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+def test_a_job_that_somebody_suspended_goes_on_when_it_is_resumed(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    job_id = through.submit(clip, PIPELINE_ID)
+    eventually(lambda: vidette.jobs(job_id), "a Job")
+    vidette.kubectl("patch", "job", f"vidette-{job_id}-a1", "-p", '{"spec":{"suspend":true}}')
+    told(vidette, job_id, "Suspended")
+    assert "true" in followed("Its Job is suspended", vidette, job_id)
+    assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
     assert attempts_made(vidette, job_id) == 1
 
 
@@ -126,14 +190,26 @@ def test_a_quota_that_is_reached_holds_the_job_until_there_is_room(
     vidette.cluster.apply({**quota, "spec": {"hard": {"pods": "1"}}})
     try:
         job_id = through.submit(clip, PIPELINE_ID)
-        job = f"vidette-{job_id}-a1"
-        eventually(lambda: any("quota" in told for told in vidette.events("Job", job)), "the quota told on the Job")
+        told(vidette, job_id, "Quota")
+        assert "full" in followed("The quota is used up", vidette, job_id)
         assert not vidette.pods(job_id)
         assert through.status(job_id).status is JobState.RUNNING
     finally:
         vidette.kubectl("delete", "resourcequota", "full")
     assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
     assert attempts_made(vidette, job_id) == 1
+
+
+def test_a_worker_for_whom_triton_is_away_ends_with_75_and_the_job_waits(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    with vidette.changed(VIDETTE_TRITON_URL="vidette-triton.invalid:8001", VIDETTE_PATIENCE_S="2"):
+        job_id = through.submit(clip, PIPELINE_ID)
+        told(vidette, job_id, "Waited")
+        assert "triton" in followed("Something that workers need is away", vidette, job_id).lower()
+        assert through.status(job_id).status is JobState.RUNNING
+    vidette.kubectl("delete", "jobs", "-l", f"{JOB_ID}={job_id}")
+    assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
 
 
 def test_a_video_that_cannot_be_decoded_is_tried_by_one_pod_only(
@@ -145,5 +221,5 @@ def test_a_video_that_cannot_be_decoded_is_tried_by_one_pod_only(
     code, _ = failed(through, job_id)
     assert code == ErrorCode.INVALID_VIDEO
     assert attempts_made(vidette, job_id) == 1
-    pods = vidette.pods(job_id)
-    assert len(pods) <= 1
+    assert len(vidette.pods(job_id)) == 1
+    assert '"exitCode":42' in followed("The video is at fault", vidette, job_id)

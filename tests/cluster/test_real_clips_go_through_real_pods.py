@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.clips import numbered_clip
 from tests.support.installation import Installation, eventually
+from tests.support.operators_guide import followed
 from tests.support.real_inputs import yolox_case
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
@@ -50,3 +51,4 @@ def test_every_frame_is_there_once_and_the_job_leaves_what_people_need(
     eventually(lambda: vidette.jobs(job_id)[0]["status"].get("succeeded") == 1, "the end of its worker by itself")
     (pod,) = vidette.pods(job_id)
     assert pod["spec"]["automountServiceAccountToken"] is False
+    assert "every sampled frame has its result" in followed("Where a video is", vidette, job_id).lower()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.clips import numbered_clip
 from tests.support.installation import Installation
+from tests.support.operators_guide import followed
 from tests.support.stacks import PIPELINE_ID, completed, numbers, progress_between, until
 from vidette.client import Client
 from vidette.models import JobState
@@ -55,3 +56,4 @@ def test_jobs_survive_a_restart_of_etcd(vidette: Installation, through: Client, 
     control(vidette, "start", "etcd")
     assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
     assert numbers(completed(through, later)) == [(index, index) for index in range(60)]
+    assert "kube-controller-manager" in followed("Nothing happens at all", vidette, later)

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from vidette_controller.diagnose import Diagnosis, diagnose
-from vidette_controller.findings import Severity
+from vidette_controller.findings import Finding, Severity
 from vidette_core.ports.launcher import LaunchedJob, Launcher, Note
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import DIAGNOSES
@@ -20,13 +20,16 @@ _MOST_AT_ONCE = 20
 _MOST_SENTENCE = 1024
 
 
-def note_of(diagnosis: Diagnosis) -> Note:
+def reason_of(finding: Finding) -> str:
     """`out_of_memory` becomes the reason `OutOfMemory`, as Events have it."""
-    reason = "".join(word.capitalize() for word in diagnosis.finding.value.split("_"))
+    return "".join(word.capitalize() for word in finding.value.split("_"))
+
+
+def note_of(diagnosis: Diagnosis) -> Note:
     sentence = f"{diagnosis.sentence} {diagnosis.remedy}"
     if len(sentence) > _MOST_SENTENCE:
         sentence = diagnosis.sentence[: _MOST_SENTENCE - len(diagnosis.remedy) - 2] + "… " + diagnosis.remedy
-    return Note(reason, sentence, warning=diagnosis.severity is Severity.WARNING)
+    return Note(reason_of(diagnosis.finding), sentence, warning=diagnosis.severity is Severity.WARNING)
 
 
 class Explainer:
