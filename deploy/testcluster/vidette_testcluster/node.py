@@ -14,8 +14,9 @@ from vidette_testcluster.packages import CNI_PLUGINS
 from vidette_testcluster.pki import NODE, kubeconfig_of
 from vidette_testcluster.state import Folder, Part
 
-# Named in the sources of containerd (the shims' sockets), of libcni (its cache) and of kubelet (links to logs), with no setting.
-COVERED = ("/run/containerd", "/var/lib/cni", "/var/log/containers")
+# Named in the sources of containerd (the shims' sockets), of libcni (its cache) and of kubelet (links to logs, and the sockets of
+# device plugins, which it deletes when it starts: another kubelet's too), with no setting.
+COVERED = ("/run/containerd", "/var/lib/cni", "/var/log/containers", "/var/lib/kubelet")
 NAMES = ("containerd", "coredns", "kubelet", "kube-proxy")
 MOUNTS = "mounts"  # the part that holds the mount namespace
 
