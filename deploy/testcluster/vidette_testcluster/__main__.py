@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import vidette_testcluster
-from vidette_testcluster import build, cluster, control_plane, node, service_images, teardown
+from vidette_testcluster import build, cluster, control_plane, node, packages, service_images, teardown
 from vidette_testcluster.errors import ClusterError
 from vidette_testcluster.processes import surroundings
 from vidette_testcluster.state import Folder, Process
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--state", type=Path, default=default_state(), help="the folder of the cluster (default: %(default)s)"
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build the programs, if they are not built yet")
+    commands.add_parser("build", help="build the programs and the images of our services, if they are not built yet")
     _add_up(commands.add_parser("up", help="bring a cluster up and print the path of its kubeconfig"))
     commands.add_parser("down", help="take the cluster down, however much of it there is")
     status = commands.add_parser("status", help="tell addresses, pids and logs")
@@ -90,7 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Folder(arguments.state.absolute())
     match arguments.command:
         case "build":
+            # First what needs no time: nobody should wait for Kubernetes to be compiled, and then be told.
+            teardown.must_be_root()
+            packages.ensure(control_plane_only=False)
             print(build.ensure())
+            service_images.ensure()
         case "up":
             flags = tuple(arguments.argument)
             wishes = cluster.Wishes(arguments.control_plane_only, arguments.real_backoff, flags, arguments.until)

@@ -24,6 +24,7 @@ SOURCES = Path(__file__).resolve().parent.parent
 VERSION = "v1.34.4"
 UNFINISHED = "unfinished-"
 BUILD_LIMIT = 90 * 60.0
+KEPT = 2  # of each module's programs: the present ones, and those of the branch that one goes to and fro between
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,19 @@ def ensure() -> Path:
     """The folder with all programs, built if need be. Raises ClusterError with the end of the build's log."""
     go = go_version()
     folders = [_built(module, cache() / f"{module.folder}-{digest(module, go)}") for module in MODULES]
-    return _together(folders)
+    programs = _together(folders)
+    _forget_old([*folders, programs])
+    return programs
+
+
+def _forget_old(used: list[Path]) -> None:
+    """What earlier versions left: of each kind, only what was used last stays beside the present one."""
+    for present in used:
+        os.utime(present)
+        kind = present.name.rpartition("-")[0]
+        kept = sorted(cache().glob(f"{kind}-{'[0-9a-f]' * 16}"), key=lambda folder: folder.stat().st_mtime)
+        for old in kept[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)  # somebody else may be at it too
 
 
 def _built(module: Module, folder: Path) -> Path:

@@ -35,9 +35,9 @@ def is_alive(process: Process | None) -> bool:
     return process is not None and identify(process.pid) == process
 
 
-def surroundings(extra: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
-    """The environment of every program we start. A proxy of the machine's knows nothing of our network."""
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+def surroundings(extra: Sequence[tuple[str, str]] = (), *, proxies: bool = False) -> dict[str, str]:
+    """The environment of every program we start. A proxy of the machine's knows nothing of our network, only of the internet."""
+    kept = {name: value for name, value in os.environ.items() if proxies or not name.lower().endswith("_proxy")}
     return {**kept, "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}", **dict(extra)}
 
 
@@ -123,11 +123,15 @@ def wait_until(
         time.sleep(POLL)
 
 
-def run(command: Sequence[str], what: str, limit: float = 60.0) -> str:
-    """Run a tool to its end and return what it printed. Raises ClusterError with its own words when it fails."""
+def run(command: Sequence[str], what: str, limit: float = 60.0, *, proxies: bool = False) -> str:
+    """Run a tool to its end and return what it printed. Raises ClusterError with its own words when it fails.
+
+    `proxies`: it downloads something, and may need the machine's proxy for it.
+    """
+    environment = surroundings(proxies=proxies)
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL, env=surroundings()
+            command, capture_output=True, text=True, timeout=limit, stdin=subprocess.DEVNULL, env=environment
         )
     except FileNotFoundError:
         raise ClusterError(f"{what}: there is no program {command[0]} on this machine") from None

@@ -28,7 +28,7 @@ SUITE = "bookworm"
 BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_LIMIT = 1200.0
-KEPT = 3  # archives of each service: the present one, and those of the branches that one goes to and fro between
+KEPT = 2  # archives of each service: the present one, and that of the branch that one goes to and fro between
 _SOURCES = ("pyproject.toml", "uv.lock", ".dockerignore", "deploy/local/pyproject.toml", "libs/core")
 
 
@@ -119,7 +119,7 @@ def _make_base(base: Path) -> None:
         made = Path(unfinished, base.name)
         include = f"--include={','.join(BASE_PACKAGES)}"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", include, SUITE, str(made), *_mirrors()]
-        run(command, "making the base image", limit=BUILD_LIMIT)
+        run(command, "making the base image", limit=BUILD_LIMIT, proxies=True)
         made.replace(base)
 
 
@@ -138,7 +138,7 @@ def _build(builder: list[str], image: ServiceImage) -> None:
     how = ["--isolation", "chroot", "--pull-never", "--format", "docker", *certificates]
     command = [*builder, "bud", *how, "--file", str(file), "--tag", image.reference, str(REPOSITORY)]
     print(f"building the image of {image.service}", file=sys.stderr, flush=True)
-    run(command, f"building the image of {image.service}", limit=BUILD_LIMIT)
+    run(command, f"building the image of {image.service}", limit=BUILD_LIMIT, proxies=True)
     unfinished = image.archive.with_name(UNFINISHED + image.archive.name)
     unfinished.unlink(missing_ok=True)
     target = f"docker-archive:{unfinished}:{image.reference}"
