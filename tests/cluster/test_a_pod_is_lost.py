@@ -53,6 +53,7 @@ def test_a_pod_is_deleted(vidette: Installation, job: UUID) -> None:
     assert attempts(vidette, job) == {"1"}, "the Job itself brings another pod"
 
 
+@pytest.mark.own_cluster
 def test_a_container_is_killed_with_signal_9(vidette: Installation, job: UUID) -> None:
     pod = vidette.running_pod(job)
     vidette.kill_worker(pod)
@@ -76,6 +77,7 @@ def test_a_pod_is_evicted(vidette: Installation, job: UUID) -> None:
     assert "it was evicted through the API" in shown
 
 
+@pytest.mark.own_cluster
 def test_a_node_is_drained(vidette: Installation, job: UUID) -> None:
     """Of everything, api and controller too; there is one node, so all wait until it may be used again."""
     pod = vidette.running_pod(job)

@@ -94,6 +94,7 @@ def test_a_job_that_went_before_its_end_was_seen_is_completed_all_the_same(
     assert vidette.jobs_given_pods(job_id) == [name], "what was committed needs no second attempt"
 
 
+@pytest.mark.own_cluster
 async def test_a_watch_that_tells_no_more_makes_nobody_give_a_job_up_or_keep_it(
     cluster: Cluster, postgres_url: str, tmp_path: Path
 ) -> None:

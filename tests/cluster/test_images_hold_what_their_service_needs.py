@@ -15,7 +15,8 @@ from tests.support.service_images import ServiceImages
 MODULES = {"api": "vidette_api", "controller": "vidette_controller", "frame_worker": "vidette_frame_worker"}
 ADAPTERS = {
     "api": {"asyncpg", "sqlmodel", "nats", "boto3", "fastapi", "uvicorn", "jwt"},
-    "controller": {"asyncpg", "sqlmodel", "nats", "boto3", "kubernetes", "uvicorn", "jwt"},
+    # It can launch workers through the supervisor of an embedded stack too, which it reaches by HTTP.
+    "controller": {"asyncpg", "sqlmodel", "nats", "boto3", "kubernetes", "uvicorn", "jwt", "httpx"},
     "frame_worker": {"tritonclient", "av", "cv2", "httpx"},
 }
 ALL = set().union(*ADAPTERS.values())

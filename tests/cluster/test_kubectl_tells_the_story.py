@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from tests.support.cluster import Cluster
 from tests.support.kube_rig import RELEASE, KubeRig, kube_rig, obedient_pod
 from tests.support.launcher_promises import spec, wait_for
@@ -16,6 +18,7 @@ from vidette_controller.findings import Finding
 from vidette_core.adapters.kube.names import ATTEMPT, JOB_ID
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec
 
+pytestmark = pytest.mark.own_cluster
 LIMIT_S = 60
 
 

@@ -11,6 +11,8 @@ from tests.support.cluster import Cluster
 from tests.support.kube_rig import KubeRig, kube_rig
 from tests.support.launcher_promises import *  # noqa: F403 -- the tests themselves
 
+pytestmark = pytest.mark.own_cluster
+
 
 @pytest.fixture
 async def rig(cluster: Cluster, tmp_path: Path) -> AsyncIterator[KubeRig]:

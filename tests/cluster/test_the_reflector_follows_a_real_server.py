@@ -146,9 +146,8 @@ async def test_thousands_of_jobs_are_listed_in_pages(followed: Followed) -> None
         assert len(followed.reflector.items()) == MANY
 
 
+@pytest.mark.own_cluster
 async def test_a_server_that_was_killed_is_followed_again_when_it_is_back(cluster: Cluster, followed: Followed) -> None:
-    if not cluster.is_ours:
-        return  # nobody's own cluster is hurt
     async with _running(followed):
         await followed.create(1, 3)
         await followed.until(lambda: len(followed.names) == 2)
