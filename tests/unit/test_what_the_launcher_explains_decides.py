@@ -107,9 +107,9 @@ def test_the_wait_for_a_successor_begins_with_it() -> None:
     drained = ran(60, name="pod-0", exit_code=143, conditions=(DRAINED,))
     late = replace(CLAIMED, holder=None, lease_until=ago(20))
     assert decide(case(60, drained, waits(20, conditions=(NO_GPU,)), segment=late)) is None
-    assert failure(decide(case(60, drained, waits(31, conditions=(NO_GPU,)), segment=late))).code is (
-        ErrorCode.WORKER_UNAVAILABLE
-    )
+    too_late = replace(late, lease_until=ago(31))
+    ended = failure(decide(case(60, drained, waits(31, conditions=(NO_GPU,)), segment=too_late)))
+    assert ended.code is ErrorCode.WORKER_UNAVAILABLE
 
 
 def test_a_worker_that_runs_makes_up_for_one_that_cannot_start() -> None:
@@ -196,7 +196,8 @@ EACH = [(pod, False) for pod in BLAMELESS] + [(pod, True) for pod in BLAMED]
 )
 def test_only_what_is_the_workers_own_is_blamed_on_the_job(pod: Pod, blamed: bool) -> None:
     released = decide(case(2, pod, segment=CLAIMED))
-    assert released == ReleaseSegments(JOB, 1, ("pod-1",), () if blamed else ("pod-1",))
+    # Kubernetes replaces disrupted pods without end: what bounds that are their claims.
+    assert released == ReleaseSegments(JOB, 1, ("pod-1",), () if blamed or pod.disrupted else ("pod-1",))
     assert next_attempt(decide(case(2, pod, phase=LaunchPhase.FAILED))).blame is blamed
 
 
@@ -220,6 +221,24 @@ def test_the_deadline_counts_from_when_the_first_worker_started() -> None:
     assert decide(case(30 * hours, drained, ran(23 * hours), segment=CLAIMED)) is None
     late = case(30 * hours, ran(25 * hours, name="pod-0", exit_code=143), ran(1), segment=CLAIMED)
     assert failure(decide(late)).code is ErrorCode.DEADLINE_EXCEEDED
+
+
+def test_the_wait_for_a_successor_begins_with_it_also_when_nothing_is_left_of_the_pod_before() -> None:
+    """A drained pod's object goes when its successor is made; the lease that was released then still tells."""
+    released = replace(CLAIMED, holder=None, lease_until=ago(0.1))
+    waiting = waits(0.1, name="pod-2", conditions=(NO_GPU,))
+    assert decide(case(2 * 60, waiting, segment=released, phase=LaunchPhase.PENDING)) is None
+    long_ago = replace(released, lease_until=ago(31))
+    late = case(2 * 60, replace(waiting, created_at=ago(31)), segment=long_ago, phase=LaunchPhase.PENDING)
+    assert failure(decide(late)).code is ErrorCode.WORKER_UNAVAILABLE
+
+
+def test_whoever_holds_a_lease_gets_its_chance_though_its_pod_is_not_in_the_list_yet() -> None:
+    many = tuple(f"pod-{number}" for number in range(POLICY.max_stalled_claims))
+    held = replace(CLAIMED, holder=many[-1], stalled_claims=many)
+    assert decide(case(5, ran(5, name="another"), segment=held)) is None
+    out = replace(held, lease_until=ago(1))
+    assert failure(decide(case(5, ran(5, name="another"), segment=out))).code is ErrorCode.NO_PROGRESS
 
 
 def test_an_attempt_that_only_waited_has_no_deadline() -> None:

@@ -16,7 +16,7 @@ from vidette_controller.endings import CRASHES, ending
 from vidette_controller.findings import EXPLANATIONS, Finding, Wait
 from vidette_controller.starting import obstacle
 from vidette_core.domain.errors import ErrorCode, Problem
-from vidette_core.domain.schedule import RunningJob
+from vidette_core.domain.schedule import RunningJob, RunningSegment
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, Pod
 
 POISON_DEATHS = 2
@@ -103,7 +103,7 @@ def no_progress(case: Case) -> Action | None:
     """Pods claim the same frames again and again."""
     limit = case.policy.max_stalled_claims
     for segment in case.job.segments:
-        exhausted = len(segment.stalled_claims) >= limit and not _is_held(case, segment.holder)
+        exhausted = len(segment.stalled_claims) >= limit and not _is_held(case, segment)
         if exhausted and not segment.done:
             message = f"{limit} workers in a row ended without a result. Their logs, found by the job's id, say why."
             return _fail(case, Problem(ErrorCode.NO_PROGRESS, message))
@@ -153,12 +153,15 @@ def cannot_start(case: Case) -> Action | None:
 
 
 def ended_holders(case: Case) -> Action | None:
-    """A pod that has ended cannot go on with what it holds."""
+    """A pod that has ended cannot go on with what it holds.
+
+    Kubernetes replaces disrupted pods without end, and nothing but their claims bounds that: those without progress count.
+    """
     assert case.launched is not None, "not_launched comes first"
     ended = {pod.name: pod for pod in case.launched.pods if pod.exit_code is not None}
     holders = {segment.holder for segment in case.job.segments if segment.holder is not None and not segment.done}
     gone = tuple(sorted(holders & ended.keys()))
-    blameless = tuple(pod for pod in gone if _is_blameless(ended[pod]))
+    blameless = tuple(pod for pod in gone if _is_blameless(ended[pod]) and not ended[pod].disrupted)
     return ReleaseSegments(case.job.id, case.job.attempt, gone, blameless) if gone else None
 
 
@@ -260,8 +263,11 @@ def _running_since(case: Case) -> datetime | None:
     return None if tells_times or not pods else case.job.started_at
 
 
-def _is_held(case: Case, holder: str | None) -> bool:
-    """Whether the last claimant may still be at work: then it gets its chance to commit."""
-    if holder is None or case.launched is None:
+def _is_held(case: Case, segment: RunningSegment) -> bool:
+    """Whether the last claimant may still be at work: then it gets its chance to commit. The list may be older than its pod."""
+    if segment.holder is None:
         return False
-    return any(pod.name == holder and pod.exit_code is None for pod in case.launched.pods)
+    pods = case.launched.pods if case.launched is not None else ()
+    ended = any(pod.name == segment.holder and pod.exit_code is not None for pod in pods)
+    leased = segment.lease_until is not None and segment.lease_until > case.now
+    return not ended and (leased or any(pod.name == segment.holder for pod in pods))

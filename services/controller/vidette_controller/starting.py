@@ -39,7 +39,9 @@ def obstacle(job: RunningJob, launched: LaunchedJob, now: datetime) -> Obstacle 
 
 
 def _since(job: RunningJob, launched: LaunchedJob, live: list[Pod], diagnosis: Diagnosis) -> datetime:
-    since = max(job.started_at, launched.created_at)
+    # Of an earlier worker, whose pod may be gone without a trace, its lease still tells.
+    leases = [segment.lease_until for segment in job.segments if segment.lease_until is not None]
+    since = max([job.started_at, launched.created_at, *leases])
     made = [pod.created_at for pod in live if pod.created_at is not None]
     if made and any(pod.started_at is not None for pod in launched.pods):
         since = max(since, min(made))  # an earlier worker ran, so the wait began with its successor
