@@ -123,3 +123,15 @@ def test_no_status_is_too_strange_to_be_read(status: Any, spec: Any) -> None:
     assert view is not None
     pods = [pod(status)] if isinstance(status, dict) else []
     assert launched_job(view, pods).name == "vidette-1"
+
+
+def test_a_job_with_a_ttl_is_retired_only_once_it_has_ended() -> None:
+    """A policy of the cluster's may give every Job one from its birth."""
+    raw = job(1)
+    raw["spec"] = {"ttlSecondsAfterFinished": 60}
+    running = job_view(raw)
+    raw["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+    ended = job_view(raw)
+    assert running is not None
+    assert ended is not None
+    assert [launched_job(view, ()).retired for view in (running, ended)] == [False, True]

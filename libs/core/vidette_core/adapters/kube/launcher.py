@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,8 @@ _NO_POD_AFTER = timedelta(seconds=5)
 """A job controller that is not overrun has made a Job's first pod by then; without one, it is asked why."""
 _ASK_AGAIN_S = 15.0
 _MOST_ASKED = 10
+_ASK_S = 2.0
+"""For all questions of one look: the list does not wait long for mere explanations."""
 _NEVER = (float("-inf"), "")
 _TELL_S = 5.0
 
@@ -95,7 +97,7 @@ class KubeLauncher:
         except Conflict:
             await self._complete(spec)
             raise
-        launched = _of(made, spec.name, [])
+        launched = self._of(made, spec.name, [])
         await self._give_secret(spec, launched.uid)
         return launched
 
@@ -104,7 +106,7 @@ class KubeLauncher:
         selector = f"{RELEASE}={self._release},batch.kubernetes.io/job-name={name}"
         pods = await self._connection.get(f"{self._core_path}/pods", {"labelSelector": selector})
         views = [view for raw in pods.get("items", ()) if (view := pod_view(raw)) is not None]
-        return _of(job, name, views)
+        return self._of(job, name, views)
 
     async def list(self) -> list[LaunchedJob]:
         jobs, pods = self._jobs.items(), self._pods.items()
@@ -158,7 +160,14 @@ class KubeLauncher:
                 await self._give_secret(spec, there.uid)
 
     async def _without_pods(self, name: str) -> LaunchedJob:
-        return _of(await self._connection.get(self._job_path(name), {}), name, [])
+        return self._of(await self._connection.get(self._job_path(name), {}), name, [])
+
+    def _of(self, raw: dict[str, Any], name: str, pods: Iterable[PodView]) -> LaunchedJob:
+        """One of another release, or whose labels somebody spoilt, is nobody's: it would never be listed."""
+        view = job_view(raw)
+        if view is None or raw["metadata"]["labels"].get(RELEASE) != self._release:
+            raise Conflict(f"the name {name} belongs to a Job that is not ours")
+        return launched_job(view, pods)
 
     async def _give_secret(self, spec: LaunchSpec, uid: str) -> None:
         with suppress(Conflict):  # another try made it; what it holds follows from job and attempt
@@ -183,9 +192,11 @@ class _Refusals:
         }
         self._known = {uid: known for uid, known in self._known.items() if uid in podless}
         longest_ago = sorted(podless, key=lambda uid: self._known.get(uid, _NEVER)[0])
-        for uid in longest_ago[:_MOST_ASKED]:
-            if time.monotonic() - self._known.get(uid, _NEVER)[0] > _ASK_AGAIN_S:
-                self._known[uid] = (time.monotonic(), await self._ask(uid))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ASK_S):
+                for uid in longest_ago[:_MOST_ASKED]:
+                    if time.monotonic() - self._known.get(uid, _NEVER)[0] > _ASK_AGAIN_S:
+                        self._known[uid] = (time.monotonic(), await self._ask(uid))
         return [replace(job, refusal=self._known[job.uid][1]) if job.uid in self._known else job for job in jobs]
 
     async def _ask(self, uid: str) -> str:
@@ -195,10 +206,3 @@ class _Refusals:
             return last_refusal((await self._connection.get(self._path, {"fieldSelector": selector})).get("items", ()))
         except PortError:
             return ""
-
-
-def _of(raw: dict[str, Any], name: str, pods: list[PodView]) -> LaunchedJob:
-    view = job_view(raw)
-    if view is None:
-        raise Conflict(f"the name {name} belongs to a Job that is not ours")
-    return launched_job(view, pods)

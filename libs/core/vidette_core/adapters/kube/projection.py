@@ -94,17 +94,19 @@ def launched_job(job: JobView, pods: Iterable[PodView]) -> LaunchedJob:
     """The Job and its pods, oldest first, as the launcher port tells of them; pods of an earlier Job of its name are not its."""
     its = (view.pod for view in pods if view.job_uid in ("", job.uid))
     own = sorted(its, key=lambda pod: (pod.created_at or _UNIX, pod.name))
+    phase = _phase(job, own)
     return LaunchedJob(
         name=job.name,
         uid=job.uid,
         job_id=job.job_id,
         attempt=job.attempt,
         spec_hash=job.spec_hash,
-        phase=_phase(job, own),
+        phase=phase,
         created_at=job.created_at,
         pods=tuple(own),
         conditions=job.conditions,
-        retired=job.has_ttl,
+        # A policy of the cluster's may give every Job a TTL from its birth.
+        retired=job.has_ttl and phase in (LaunchPhase.SUCCEEDED, LaunchPhase.FAILED),
         namespace=job.namespace,
     )
 
