@@ -51,6 +51,15 @@ async def test_each_status_becomes_its_error_with_the_servers_words(
     assert type(caught.value) is expected
 
 
+async def test_a_quota_that_was_counted_by_two_at_once_is_no_conflict_over_the_name(
+    kube: ScriptedKube, connection: KubeConnection
+) -> None:
+    words = 'Operation cannot be fulfilled on resourcequotas "all": the object has been modified'
+    kube.instead.append(refusal(409, words))
+    with pytest.raises(Unavailable, match="resourcequotas"):
+        await connection.post(PATH, {})
+
+
 async def test_the_token_is_sent_and_never_told(kube: ScriptedKube, connection: KubeConnection) -> None:
     kube.instead.append(refusal(403, f"you sent Bearer {TOKEN}"))
     with pytest.raises(Rejected) as caught:

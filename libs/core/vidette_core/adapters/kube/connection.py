@@ -158,9 +158,10 @@ def _shortened(text: object) -> str:
 
 def _refusal(status: int, body: bytes, sent: Mapping[str, str]) -> PortError:
     try:
-        message = str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = body.decode(errors="replace")
+        told = json.loads(body)
+        message, reason = str(told["message"]), str(told.get("reason", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, reason = body.decode(errors="replace"), ""
     for name, value in sent.items():
         if name.lower() == "authorization":  # a proxy may tell back what it was sent
             message = message.replace(value.rpartition(" ")[2], "[credentials]")
@@ -168,6 +169,10 @@ def _refusal(status: int, body: bytes, sent: Mapping[str, str]) -> PortError:
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(words)
+        case HTTPStatus.CONFLICT if "resourcequotas" in message and reason != "AlreadyExists":
+            return Unavailable(
+                words
+            )  # k8s.io/apiserver/pkg/admission/plugin/resourcequota: others counted at the same time
         case HTTPStatus.CONFLICT:
             return Conflict(words)
         case HTTPStatus.GONE:

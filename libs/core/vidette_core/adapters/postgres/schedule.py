@@ -89,7 +89,7 @@ class PostgresSchedule:
         )
         async with self._database.transaction() as session:
             now = (await session.execute(select(func.now()))).scalar_one()
-            jobs = (await session.execute(jobs_of.order_by(col(JobRow.started_at)))).tuples().all()
+            jobs = (await session.execute(jobs_of.order_by(col(JobRow.started_at)))).all()
             segments = (await session.execute(segments_of)).scalars().all()
             ended = frozenset((await session.execute(ended_of)).scalars())
         own: dict[UUID, list[SegmentRow]] = {}
@@ -98,8 +98,9 @@ class PostgresSchedule:
         return Snapshot(now, tuple(_running_job(job, pipeline, own.get(job.id, ())) for job, pipeline in jobs), ended)
 
     async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
-        """Store the uid of the attempt's launched job. False when the attempt is not the current one."""
-        return await self._change(_running(job_id, attempt).values(launch_uid=uid))
+        """Store the uid of the attempt's launched job. False when the attempt is not the current one, or has another."""
+        free = col(JobRow.launch_uid).is_(None) | (col(JobRow.launch_uid) == uid)
+        return await self._change(_running(job_id, attempt).where(free).values(launch_uid=uid))
 
     async def next_attempt(
         self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool, more_memory: bool = False
