@@ -43,6 +43,17 @@ async def test_a_pod_that_waits_for_its_image_is_told_on_the_job_once_with_what_
     assert counted("image_pull") == before + 1
 
 
+async def test_the_same_in_other_words_is_no_news() -> None:
+    """A quota's message has another name and other figures with each try."""
+    launcher = FakeLauncher()
+    explainer, job = Explainer(launcher), await launched_in(launcher)
+    for used in (3, 4, 5):
+        refusal = f'pods "{NAME}-0-x{used}" is forbidden: exceeded quota: full, used: pods={used}'
+        await explainer.explain([replace(job, refusal=refusal)], NOW)
+    ((_, note),) = launcher.notes
+    assert note.reason == "Quota"
+
+
 async def test_the_same_of_another_pod_is_news() -> None:
     launcher = FakeLauncher()
     explainer, job = Explainer(launcher), await launched_in(launcher, BACK_OFF)

@@ -79,6 +79,11 @@ class Diagnosis:
     wait: Wait | None
 
     @property
+    def about(self) -> str:
+        """Who cannot start, or has ended: the sentence without what was said of it, which changes with each try."""
+        return self.sentence.partition(": ")[0]
+
+    @property
     def lasting(self) -> bool:
         """Whether it keeps workers from starting at all."""
         return self.wait is not None

@@ -32,23 +32,27 @@ def note_of(diagnosis: Diagnosis) -> Note:
     return Note(reason_of(diagnosis.finding), sentence, warning=diagnosis.severity is Severity.WARNING)
 
 
+def _told_as(diagnosis: Diagnosis) -> tuple[Finding, str]:
+    return diagnosis.finding, diagnosis.about
+
+
 class Explainer:
     """Remembers what it has told of the launched jobs that are there; a controller that starts anew tells it again."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
-        self._told: dict[str, set[str]] = {}
+        self._told: dict[str, set[tuple[Finding, str]]] = {}
 
     async def explain(self, launched: Iterable[LaunchedJob], now: datetime) -> None:
         """Raises nothing. `now` is the database's time."""
         there = [job for job in launched if not job.retired]
         self._told = {job.uid: self._told.get(job.uid, set()) for job in there}
         found = ((job, diagnosis) for job in there if (diagnosis := diagnose(job, now)) is not None)
-        news = [(job, diagnosis) for job, diagnosis in found if diagnosis.sentence not in self._told[job.uid]]
+        news = [(job, diagnosis) for job, diagnosis in found if _told_as(diagnosis) not in self._told[job.uid]]
         await asyncio.gather(*(self._tell(job, diagnosis) for job, diagnosis in news[:_MOST_AT_ONCE]))
 
     async def _tell(self, job: LaunchedJob, diagnosis: Diagnosis) -> None:
-        self._told[job.uid].add(diagnosis.sentence)
+        self._told[job.uid].add(_told_as(diagnosis))
         DIAGNOSES.labels(diagnosis.finding.value).inc()
         with job_in_logs(job.job_id):
             write = _log.warning if diagnosis.severity is Severity.WARNING else _log.info
