@@ -22,6 +22,7 @@ from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.schedule import PostgresSchedule
 from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.adapters.s3 import S3BlobStore
+from vidette_core.ports.errors import Unavailable
 from vidette_core.ports.launcher import Launcher
 from vidette_core.serving import Server, server
 from vidette_core.settings import (
@@ -42,19 +43,20 @@ from vidette_core.telemetry.operations import health_routes, metrics_route
 from vidette_core.tokens import Tokens
 
 
-def _operations(database: Database, launcher: Launcher) -> Server:
+def _operations(database: Database, launcher: Launcher, settings: OperationsSettings) -> Server:
     async def can_list() -> None:
         await launcher.list()
 
     checks = {"database": database.ping, "launcher": can_list}
-    settings = OperationsSettings()
     app = Starlette(routes=[*health_routes(checks), metrics_route()])
     return server(app, settings.host, settings.port)
 
 
 async def main() -> None:
     configure_logs(LogSettings(), "controller")
-    settings, launch = ControllerSettings(), LaunchSettings()
+    # All of them before anything is opened: a wrong one is told by its name, and its value is not.
+    settings, launch, leases, operations = ControllerSettings(), LaunchSettings(), LeaseSettings(), OperationsSettings()
+    tokens = Tokens(TokenSettings())
     database, store = Database(DatabaseSettings()), S3BlobStore(StoreSettings())
     wakeup = NatsWakeup(WakeupSettings())
     schedule = PostgresSchedule(database)
@@ -64,7 +66,14 @@ async def main() -> None:
         async with opened(launch, settings) as found:
             launcher = found.launcher
             template = Template(launch.gateway_url, launch.triton_url, tuning, found.template_digest)
-            applier = Applier(schedule, launcher, Tokens(TokenSettings()), template, settings.tolerated_error_share)
+            applier = Applier(
+                schedule,
+                launcher,
+                tokens,
+                template,
+                settings.tolerated_error_share,
+                settings.refused_start_patience_s,
+            )
             controller = Controller(
                 schedule,
                 launcher,
@@ -72,10 +81,10 @@ async def main() -> None:
                 applier,
                 template,
                 settings,
-                LeaseSettings(),
+                leases,
                 can_have_more_memory=found.can_have_more_memory,
             )
-            work = asyncio.gather(controller.run(), sweeper.run(), _operations(database, launcher).serve())
+            work = asyncio.gather(controller.run(), sweeper.run(), _operations(database, launcher, operations).serve())
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, work.cancel)
             with suppress(asyncio.CancelledError):
@@ -94,3 +103,6 @@ if __name__ == "__main__":
     except WrongTemplate as error:
         print(f"VIDETTE_KUBERNETES_WORKER_TEMPLATE: {error}", file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)
+    except Unavailable as error:
+        print(f"the launcher cannot be opened: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -41,7 +41,7 @@ async def opened(launch: LaunchSettings, controller: ControllerSettings) -> Asyn
         release=settings.release,
         pod=pod,
         backoff_limit=settings.backoff_limit,
-        deadline_s=round(controller.deadline_s),
+        deadline_s=round(controller.deadline_s + controller.start_patience_s),
         memory_retry=settings.worker_memory_retry,
         public_url=settings.public_url,
     )

@@ -133,6 +133,7 @@ def _pod(
     metadata["annotations"] = {**metadata.get("annotations", {}), **annotations}
     body = pod.setdefault("spec", {})
     body["restartPolicy"] = "Never"
+    # It counts from when a node took the pod, so that pulling its image is in it: the controller's own deadline comes first.
     body["activeDeadlineSeconds"] = template.deadline_s
     # Workers decode hostile media: whoever takes one over finds no credentials of the cluster's in it.
     body["automountServiceAccountToken"] = False

@@ -29,8 +29,15 @@ def read_worker_template(path: Path) -> Mapping[str, Any]:
     workers = [entry for entry in containers if entry.get("name") == WORKER]
     if len(workers) != 1 or not workers[0].get("image"):
         raise WrongTemplate(f"{path}: exactly one container has to be named `{WORKER}`, and has to have an image")
-    template: Mapping[str, Any] = found
+    template: Mapping[str, Any] = _without_empty(found)
     return template
+
+
+def _without_empty(value: Any) -> Any:
+    """A key with nothing behind it says nothing, to Kubernetes too."""
+    if isinstance(value, Mapping):
+        return {key: _without_empty(entry) for key, entry in value.items() if entry is not None}
+    return [_without_empty(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _at(value: Any, *path: str) -> Any:
