@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,27 @@ def test_a_template_that_no_pod_can_start_from_is_told_and_after_its_mending_the
         assert shown in followed(section, vidette, job_id)
     assert attempts_made(vidette, job_id) == 1, "the next would wait for the same"
     followed("The worker template was mended", vidette, job_id)
+    assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+def test_a_cluster_that_takes_no_jobs_is_asked_seldom_and_the_video_runs_once_it_does(
+    vidette: Installation, through: Client, clip: Path
+) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": vidette.namespace}}
+    vidette.cluster.apply({**quota, "spec": {"hard": {"count/jobs.batch": "0"}}})
+    try:
+        job_id = through.submit(clip, PIPELINE_ID)
+
+        def refusals() -> list[str]:
+            log = vidette.kubectl("logs", "deployment/vidette-controller", "--tail=-1")
+            return [line for line in log.splitlines() if str(job_id) in line and "the launch is refused" in line]
+
+        eventually(refusals, "the refusal in the log")
+        time.sleep(5)
+        assert len(refusals()) <= 4, "after one, two and four seconds, and not in each round"
+        assert through.status(job_id).status is JobState.RUNNING
+    finally:
+        vidette.kubectl("delete", "resourcequota", "none")
     assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
 
 

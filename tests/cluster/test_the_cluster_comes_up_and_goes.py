@@ -21,10 +21,9 @@ import pytest
 from tests.support.cluster import HOSTROOT, Cluster, CommandFailed, host_python, own_cluster, run_testcluster
 from tests.support.processes import is_alive, wait_until
 
+pytestmark = pytest.mark.own_cluster
 PROBE = """
 import socket, sys, urllib.request
-
-pytestmark = pytest.mark.own_cluster
 print(socket.gethostbyname(sys.argv[1]))
 print(urllib.request.urlopen(sys.argv[2], timeout=10).read().decode())
 try:

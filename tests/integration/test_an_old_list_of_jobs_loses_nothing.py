@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from tests.support.jobs import PLENTY, Adapters, adapters
 from vidette_controller.actions import CreateJob, NextAttempt
 from vidette_controller.apply import Applier
 from vidette_controller.launch import Template, launch_of
 from vidette_core.domain.worker_api import WorkerExit
-from vidette_core.ports.errors import Conflict
 from vidette_core.ports.launcher import LaunchPhase, LaunchSpec
 from vidette_core.settings import TokenSettings
 from vidette_core.testing.launcher import FakeLauncher
@@ -87,7 +88,21 @@ async def test_a_job_that_really_cannot_go_on_is_replaced(desk: Desk, lost: str)
 
 async def test_a_name_that_a_stranger_has_taken_is_told_and_never_adopted(desk: Desk) -> None:
     await desk.launcher.create(LaunchSpec(desk.name, UUID(int=9), 1, "a stranger's", {}))
-    with pytest.raises(Conflict, match="not ours"):
+    with capture_logs() as told:
         await desk.create()
+        await desk.create()
+    assert ["not ours" in line["error"] for line in told] == [True], "and not tried again at once"
     (job,) = (await desk.db.schedule.snapshot()).jobs
     assert job.launch_uid is None
+
+
+async def test_a_launch_that_is_refused_for_too_long_fails_the_job(desk: Desk) -> None:
+    await desk.launcher.create(LaunchSpec(desk.name, UUID(int=9), 1, "a stranger's", {}))
+    tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
+    impatient = Applier(desk.db.schedule, desk.launcher, tokens, TEMPLATE, 1.0, refused_patience_s=0.5)
+    create = CreateJob(desk.job_id, 1, desk.name, "yolo")
+    assert await impatient.apply([create]) == []
+    assert len((await desk.db.schedule.snapshot()).jobs) == 1
+    await asyncio.sleep(1.1)  # the first pause between two tries
+    await impatient.apply([create])
+    assert (await desk.db.schedule.snapshot()).jobs == ()

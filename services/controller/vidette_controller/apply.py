@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -19,17 +20,22 @@ from vidette_controller.actions import (
     NextAttempt,
     ReleaseSegments,
 )
+from vidette_controller.findings import EXPLANATIONS, Finding
 from vidette_controller.launch import Template, launch_of, spec_of
+from vidette_controller.refused import RefusedLaunches
+from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.ledger import verdict
-from vidette_core.ports.errors import Conflict, NotFound, PortError
+from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected
 from vidette_core.ports.jobs import Schedule
 from vidette_core.ports.launcher import Launcher
 from vidette_core.telemetry.logs import job_in_logs
-from vidette_core.telemetry.metrics import ACTIONS, JOBS_ENDED
+from vidette_core.telemetry.metrics import ACTIONS, DIAGNOSES, JOBS_ENDED
 from vidette_core.tokens import Tokens
 
 AT_ONCE = 8
-"""Jobs acted for at the same time: an action mostly waits for the API server and PostgreSQL. Below the pool of connections."""
+"""Jobs acted for at the same time: an action mostly waits for the launcher and PostgreSQL. Those that need no launcher do not
+wait for those that do: a video that is completed is told so while the API server is silent."""
+_ROWS_ONLY = (FinishJob, FailJob, ReleaseSegments)
 _log = structlog.get_logger(__name__)
 
 
@@ -42,8 +48,8 @@ class _Done:
     troubles: list[PortError]
 
 
-class _Outdated(Exception):
-    """The launched job is not as the planner saw it, so that nothing was done. A newer list wakes the controller."""
+class _NotNow(Exception):
+    """Nothing was done, and doing it at once again would not help; the text is for the log, if there is any."""
 
 
 class Applier:
@@ -54,12 +60,15 @@ class Applier:
         tokens: Tokens,
         template: Template,
         tolerated_error_share: float,
+        refused_patience_s: float = 600.0,
     ) -> None:
         self._schedule = schedule
         self._launcher = launcher
         self._tokens = tokens
         self._template = template
         self._tolerated_error_share = tolerated_error_share
+        self._refused = RefusedLaunches(refused_patience_s)
+        self._patience_min = refused_patience_s / 60
 
     async def apply(self, actions: Sequence[Action]) -> list[Action]:
         """Carry out all that can be, and return those; or raise the first trouble met. The next round plans the rest again.
@@ -69,39 +78,43 @@ class Applier:
         of_job: dict[UUID, list[Action]] = {}
         for action in actions:
             of_job.setdefault(action.job_id, []).append(action)
+        self._refused.keep({action.job_id for action in actions if isinstance(action, CreateJob)})
         done = _Done([], [], [])
-        turn = asyncio.Semaphore(AT_ONCE)
+        turns = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for own in of_job.values():
-                tasks.create_task(self._apply_in_turn(own, turn, done))
+                tasks.create_task(self._apply_in_turn(own, turns, done))
         await telling.tell(self._launcher, done.tellings)
         if done.troubles:
             raise done.troubles[0]
         return done.actions
 
-    async def _apply_in_turn(self, actions: Sequence[Action], turn: asyncio.Semaphore, done: _Done) -> None:
-        async with turn:
-            for action in actions:
+    async def _apply_in_turn(
+        self, actions: Sequence[Action], turns: tuple[asyncio.Semaphore, asyncio.Semaphore], done: _Done
+    ) -> None:
+        for action in actions:
+            async with turns[isinstance(action, _ROWS_ONLY)]:
                 with job_in_logs(action.job_id):
                     try:
                         news = await self._apply(action)
-                    except _Outdated:
-                        _log.info("the list of launched jobs was old; looking again")
+                    except _NotNow as reason:
+                        if reason.args:
+                            _log.info(str(reason))
                         continue
                     except PortError as error:
                         # One job's trouble must not keep the others waiting.
                         _log.warning("an action failed", action=type(action).__name__, error=str(error))
                         done.troubles.append(error)
                         continue
-                ACTIONS.labels(type(action).__name__).inc()
-                done.actions.append(action)
-                done.tellings.extend([news] if news is not None else [])
+            ACTIONS.labels(type(action).__name__).inc()
+            done.actions.append(action)
+            done.tellings.extend([news] if news is not None else [])
 
     async def _apply(self, action: Action) -> telling.Telling | None:
         """What there is to tell, once it is done."""
         match action:
             case CreateJob():
-                return await self._create(action)
+                return await self._create_or_wait(action)
             case NextAttempt():
                 return await self._next_attempt(action)
             case ReleaseSegments():
@@ -115,6 +128,26 @@ class Applier:
                 await self._delete(action)
         return None
 
+    async def _create_or_wait(self, action: CreateJob) -> telling.Telling | None:
+        if not self._refused.may_try(action.job_id, action.attempt, time.monotonic()):
+            raise _NotNow
+        try:
+            news = await self._create(action)
+        except (Rejected, Conflict) as error:
+            finding = Finding.QUOTA if "exceeded quota" in str(error) else Finding.ADMISSION_REFUSED
+            _log.warning("the launch is refused", finding=finding.value, name=action.name, error=str(error))
+            DIAGNOSES.labels(finding.value).inc()
+            if not self._refused.was_refused(action.job_id, action.attempt, time.monotonic()):
+                raise _NotNow from None
+            cause = f"No worker could be launched within {self._patience_min:g} min: {EXPLANATIONS[finding].cause}."
+            remedy = (
+                "The video is not to blame: submit it again once the operator of this installation has mended that."
+            )
+            problem = Problem(ErrorCode.WORKER_UNAVAILABLE, f"{cause} {remedy}")
+            return await self._fail(FailJob(action.job_id, action.attempt, problem, action.name, None))
+        self._refused.forget(action.job_id)
+        return news
+
     async def _create(self, action: CreateJob) -> telling.Telling | None:
         launch = (action.job_id, action.attempt, action.pipeline_id)
         spec = spec_of(self._template, self._tokens, *launch, more_memory=action.more_memory)
@@ -126,6 +159,8 @@ class Applier:
             launched = await self._launcher.get(action.name)
             if (launched.job_id, launched.attempt) != (action.job_id, action.attempt):
                 raise Conflict(f"the name {action.name} is taken by a job that is not ours") from None
+            if launched.spec_hash != spec.spec_hash:
+                _log.info("launched earlier, from another template", name=launched.name)
         if not await self._schedule.record_uid(action.job_id, action.attempt, launched.uid):
             return None
         _log.info("launched", name=launched.name, uid=launched.uid)
@@ -133,7 +168,7 @@ class Applier:
 
     async def _next_attempt(self, action: NextAttempt) -> telling.Telling | None:
         if not await self._is_still_so(action):
-            raise _Outdated
+            raise _NotNow("the list of launched jobs was old; a newer one is waited for")
         launch = launch_of(self._template, action.job_id, action.attempt + 1)
         if not await self._schedule.next_attempt(
             action.job_id, action.attempt, launch, blame=action.blame, more_memory=action.more_memory
