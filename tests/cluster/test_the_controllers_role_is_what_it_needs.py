@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 import pytest
 import yaml
 
-from tests.support.cluster import REPOSITORY, Cluster
+from tests.support.cluster import REPOSITORY, Cluster, CommandFailed
 from tests.support.kube_rig import namespace
 from vidette_controller.manifests import JobTemplate
 from vidette_core.adapters.kube.connection import KubeConnection
@@ -98,11 +99,12 @@ async def connected(cluster: Cluster, folder: Path, role: dict[str, Any]) -> Asy
             await connection.close()
 
 
-async def everything(connection: Watched, name: str) -> None:
+async def everything(cluster: Cluster, connection: Watched, name: str) -> None:
     """Each thing that the launcher ever does, whatever becomes of the one before."""
     launcher = KubeLauncher(connection, name, RELEASE, JobTemplate(RELEASE, POD, 1, 60), keep_s=60)
     following = asyncio.create_task(launcher.run())
     spec = LaunchSpec("vidette-role-a1", UUID(int=5), 1, "hash", {}, {"VIDETTE_JOB_TOKEN": "x"})
+    other = replace(spec, name="vidette-role-a2", attempt=2)
     note = Note("Test", "A sentence.")
     try:
         for step in (
@@ -111,12 +113,15 @@ async def everything(connection: Watched, name: str) -> None:
             lambda: launcher.get(spec.name),
             lambda: launcher.tell(spec.name, "uid", note),
             lambda: launcher.tell(spec.name, "uid", note),
+            # Asked for by `list`, of Jobs that have had no pod for a while.
             lambda: connection.get(f"/api/v1/namespaces/{name}/events", {"fieldSelector": "reason=FailedCreate"}),
             lambda: launcher.synced(1.0),
-            lambda: asyncio.sleep(0.5),
+            lambda: launcher.create(other),
+            lambda: _delete(launcher, other.name),
+            lambda: _end(cluster, name, spec.name),
+            lambda: _delete(launcher, spec.name),
         ):
             await _attempt(step())
-        await _attempt(_end_and_delete(launcher, connection, name, spec.name))
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -127,17 +132,23 @@ async def _attempt(step: Awaitable[object]) -> None:
         await step
 
 
-async def _end_and_delete(launcher: KubeLauncher, connection: Watched, name: str, job: str) -> None:
-    """A Job that has ended is patched, which the launcher does to it later; then it is deleted, as one that runs."""
-    path = f"/apis/batch/v1/namespaces/{name}/jobs/{job}"
-    await _attempt(connection.patch(path, {"spec": {"ttlSecondsAfterFinished": 60}}, "application/merge-patch+json"))
+async def _end(cluster: Cluster, name: str, job: str) -> None:
+    """As an administrator: a deadline of nothing. Without a Job, since making one was refused, there is nothing to end."""
+    deadline = json.dumps({"spec": {"activeDeadlineSeconds": 1}})
+    with suppress(CommandFailed):
+        await asyncio.to_thread(cluster.kubectl, "-n", name, "patch", "job", job, "--type=merge", "-p", deadline)
+        await asyncio.to_thread(cluster.kubectl, "-n", name, "wait", "--for=condition=Failed", f"job/{job}")
+
+
+async def _delete(launcher: KubeLauncher, job: str) -> None:
     await launcher.delete(job, (await launcher.get(job)).uid)
 
 
 async def test_with_its_role_the_controller_may_do_all_that_it_does(cluster: Cluster, tmp_path: Path) -> None:
     async with connected(cluster, tmp_path, ROLE) as (connection, name):
-        await everything(connection, name)
+        await everything(cluster, connection, name)
         assert connection.refused == []
+        assert cluster.get("-n", name, "job", "vidette-role-a1")["spec"]["ttlSecondsAfterFinished"] == 60
 
 
 @pytest.mark.parametrize("removed", VERBS, ids=["-".join(verb) for verb in VERBS])
@@ -145,5 +156,8 @@ async def test_without_one_of_its_verbs_something_is_refused(
     cluster: Cluster, tmp_path: Path, removed: tuple[str, str, str]
 ) -> None:
     async with connected(cluster, tmp_path, without(removed)) as (connection, name):
-        await everything(connection, name)
-        assert connection.refused != []
+        await everything(cluster, connection, name)
+    _, resource, verb = removed
+    assert [words for words in connection.refused if f'cannot {verb} resource "{resource}"' in words], (
+        connection.refused
+    )
