@@ -7,9 +7,7 @@ running analyse with one and the same server. Pods reach them through doors.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-import httpx
 import psutil
 import yaml
 
 from tests.support.cluster import REPOSITORY, Cluster, CommandFailed
 from tests.support.doors import Doors
+from tests.support.port_forward import answers, forwarded
 from tests.support.servers import NatsServer, PostgresServer, StoreEndpoint, part_environment
 from tests.support.service_images import ServiceImages
 from tests.support.stacks import HASTE, free_port
@@ -172,6 +170,7 @@ class Installation:
         _apply(self.cluster, self.overlay)
         for deployment in ("api", "controller"):
             _wait_ready(self.cluster, self.namespace, f"vidette-{deployment}")
+        eventually(lambda: answers(self.url), "the api")
 
 
 def eventually(look: Callable[[], Found | None], what: str, limit_s: float = _PATIENCE_S) -> Found:
@@ -275,21 +274,7 @@ def _reached(cluster: Cluster, namespace: str, service: str, port: int) -> Itera
         address = cluster.get("-n", namespace, "service", service)["spec"]["clusterIP"]
         yield f"http://{address}:{port}"
         return
-    local = free_port()
-    forward = [str(cluster.program), f"--kubeconfig={cluster.kubeconfig}", "-n", namespace]
-    command = [*forward, "port-forward", f"service/{service}", f"{local}:{port}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ})
-    try:
-        url = f"http://127.0.0.1:{local}"
-        eventually(lambda: _answers(url), f"{service} through kubectl port-forward")
+    kubectl = (str(cluster.program), f"--kubeconfig={cluster.kubeconfig}", "-n", namespace)
+    with forwarded(kubectl, service, free_port(), port) as url:
+        eventually(lambda: answers(url), f"{service} through kubectl port-forward")
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
