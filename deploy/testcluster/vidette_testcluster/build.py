@@ -24,7 +24,7 @@ SOURCES = Path(__file__).resolve().parent.parent
 VERSION = "v1.34.4"
 UNFINISHED = "unfinished-"
 BUILD_LIMIT = 90 * 60.0
-KEPT = 2  # of each module's programs: the present ones, and those of the branch that one goes to and fro between
+KEPT = 2  # of each module's programs and each service's image: the present, and that of the branch one goes to and fro between
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +103,21 @@ def ensure() -> Path:
     go = go_version()
     folders = [_built(module, cache() / f"{module.folder}-{digest(module, go)}") for module in MODULES]
     programs = _together(folders)
-    _forget_old([*folders, programs])
+    for present in (*folders, programs):
+        forget_old(present)
     return programs
 
 
-def _forget_old(used: list[Path]) -> None:
-    """What earlier versions left: of each kind, only what was used last stays beside the present one."""
-    for present in used:
-        os.utime(present)
-        kind = present.name.rpartition("-")[0]
-        kept = sorted(cache().glob(f"{kind}-{'[0-9a-f]' * 16}"), key=lambda folder: folder.stat().st_mtime)
-        for old in kept[:-KEPT]:
+def forget_old(present: Path) -> None:
+    """What earlier versions of a folder or file left beside it: only the one that was used last stays."""
+    os.utime(present)
+    kind = present.name.removesuffix(present.suffix).rpartition("-")[0]
+    versions = present.parent.glob(f"{kind}-{'[0-9a-f]' * 16}{present.suffix}")
+    for old in sorted(versions, key=lambda version: version.stat().st_mtime)[:-KEPT]:
+        if old.is_dir():
             shutil.rmtree(old, ignore_errors=True)  # somebody else may be at it too
+        else:
+            old.unlink(missing_ok=True)
 
 
 def _built(module: Module, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidette_testcluster import packages
-from vidette_testcluster.build import UNFINISHED, cache
+from vidette_testcluster.build import UNFINISHED, cache, forget_old
 from vidette_testcluster.processes import run
 from vidette_testcluster.state import take_lock
 
@@ -28,7 +28,6 @@ SUITE = "bookworm"
 BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_LIMIT = 1200.0
-KEPT = 2  # archives of each service: the present one, and that of the branch that one goes to and fro between
 _SOURCES = ("pyproject.toml", "uv.lock", ".dockerignore", "deploy/local/pyproject.toml", "libs/core")
 
 
@@ -149,11 +148,4 @@ def _build(builder: list[str], image: ServiceImage) -> None:
     )
     unfinished.replace(image.archive)
     print(f"built it in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    _forget_old(image)
-
-
-def _forget_old(image: ServiceImage) -> None:
-    pattern = f"{image.service}-{'[0-9a-f]' * 16}.tar"
-    archives = sorted(image.archive.parent.glob(pattern), key=lambda file: file.stat().st_mtime)
-    for old in archives[:-KEPT]:
-        old.unlink()
+    forget_old(image.archive)
