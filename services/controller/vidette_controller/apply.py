@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -20,10 +21,11 @@ from vidette_controller.actions import (
     NextAttempt,
     ReleaseSegments,
 )
-from vidette_controller.findings import EXPLANATIONS, Finding
+from vidette_controller.diagnose import refusal
+from vidette_controller.findings import EXPLANATIONS
 from vidette_controller.launch import Template, launch_of, spec_of
 from vidette_controller.refused import RefusedLaunches
-from vidette_core.domain.errors import ErrorCode, Problem
+from vidette_controller.starting import never_started
 from vidette_core.domain.ledger import verdict
 from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected
 from vidette_core.ports.jobs import Schedule
@@ -68,7 +70,9 @@ class Applier:
         self._template = template
         self._tolerated_error_share = tolerated_error_share
         self._refused = RefusedLaunches(refused_patience_s)
-        self._patience_min = refused_patience_s / 60
+        self._refused_patience = timedelta(seconds=refused_patience_s)
+        self._launcher_turns = asyncio.Semaphore(AT_ONCE)
+        self._row_turns = asyncio.Semaphore(AT_ONCE)
 
     async def apply(self, actions: Sequence[Action]) -> list[Action]:
         """Carry out all that can be, and return those; or raise the first trouble met. The next round plans the rest again.
@@ -80,20 +84,17 @@ class Applier:
             of_job.setdefault(action.job_id, []).append(action)
         self._refused.keep({action.job_id for action in actions if isinstance(action, CreateJob)})
         done = _Done([], [], [])
-        turns = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for own in of_job.values():
-                tasks.create_task(self._apply_in_turn(own, turns, done))
+                tasks.create_task(self._apply_in_turn(own, done))
         await telling.tell(self._launcher, done.tellings)
         if done.troubles:
             raise done.troubles[0]
         return done.actions
 
-    async def _apply_in_turn(
-        self, actions: Sequence[Action], turns: tuple[asyncio.Semaphore, asyncio.Semaphore], done: _Done
-    ) -> None:
+    async def _apply_in_turn(self, actions: Sequence[Action], done: _Done) -> None:
         for action in actions:
-            async with turns[isinstance(action, _ROWS_ONLY)]:
+            async with self._row_turns if isinstance(action, _ROWS_ONLY) else self._launcher_turns:
                 with job_in_logs(action.job_id):
                     try:
                         news = await self._apply(action)
@@ -134,16 +135,12 @@ class Applier:
         try:
             news = await self._create(action)
         except (Rejected, Conflict) as error:
-            finding = Finding.QUOTA if "exceeded quota" in str(error) else Finding.ADMISSION_REFUSED
+            finding = refusal(str(error))
             _log.warning("the launch is refused", finding=finding.value, name=action.name, error=str(error))
             DIAGNOSES.labels(finding.value).inc()
             if not self._refused.was_refused(action.job_id, action.attempt, time.monotonic()):
                 raise _NotNow from None
-            cause = f"No worker could be launched within {self._patience_min:g} min: {EXPLANATIONS[finding].cause}."
-            remedy = (
-                "The video is not to blame: submit it again once the operator of this installation has mended that."
-            )
-            problem = Problem(ErrorCode.WORKER_UNAVAILABLE, f"{cause} {remedy}")
+            problem = never_started("be launched", self._refused_patience, EXPLANATIONS[finding].cause)
             return await self._fail(FailJob(action.job_id, action.attempt, problem, action.name, None))
         self._refused.forget(action.job_id)
         return news

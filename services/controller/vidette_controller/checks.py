@@ -14,7 +14,7 @@ from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, Ne
 from vidette_controller.diagnose import diagnose
 from vidette_controller.endings import CRASHES, ending
 from vidette_controller.findings import EXPLANATIONS, Finding, Wait
-from vidette_controller.starting import obstacle
+from vidette_controller.starting import never_started, obstacle
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.schedule import RunningJob, RunningSegment
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, Pod
@@ -144,12 +144,7 @@ def cannot_start(case: Case) -> Action | None:
     patience = case.policy.start_patience if by_itself else case.policy.refused_start_patience
     if case.now - found.since <= patience:
         return None
-    minutes = patience.total_seconds() / 60
-    message = (
-        f"No worker could start within {minutes:g} min: {found.diagnosis.cause}. The video is not to blame: submit it again "
-        "once the operator of this installation has mended that."
-    )
-    return _fail(case, Problem(ErrorCode.WORKER_UNAVAILABLE, message))
+    return _fail(case, never_started("start", patience, found.diagnosis.cause))
 
 
 def ended_holders(case: Case) -> Action | None:
@@ -268,6 +263,7 @@ def _is_held(case: Case, segment: RunningSegment) -> bool:
     if segment.holder is None:
         return False
     pods = case.launched.pods if case.launched is not None else ()
-    ended = any(pod.name == segment.holder and pod.exit_code is not None for pod in pods)
-    leased = segment.lease_until is not None and segment.lease_until > case.now
-    return not ended and (leased or any(pod.name == segment.holder for pod in pods))
+    holder = next((pod for pod in pods if pod.name == segment.holder), None)
+    if holder is not None:
+        return holder.exit_code is None
+    return segment.lease_until is not None and segment.lease_until > case.now

@@ -118,8 +118,12 @@ def refused(launched: LaunchedJob, _: datetime) -> _Seen | None:
     """The API server takes no pod: apiserver/pkg/admission/plugin/resourcequota, pod-security-admission, webhooks, …"""
     if not launched.refusal or not _goes_on(launched) or _live(launched):
         return None
-    quota = "exceeded quota" in launched.refusal
-    return _Seen(Finding.QUOTA if quota else Finding.ADMISSION_REFUSED, said=launched.refusal)
+    return _Seen(refusal(launched.refusal), said=launched.refusal)
+
+
+def refusal(said: str) -> Finding:
+    """Of a pod or a Job that the API server does not take, by its words."""
+    return Finding.QUOTA if "exceeded quota" in said else Finding.ADMISSION_REFUSED
 
 
 def no_pod(launched: LaunchedJob, now: datetime) -> _Seen | None:
@@ -200,9 +204,9 @@ def _in_words(launched: LaunchedJob, seen: _Seen) -> Diagnosis:
     if said:
         sentence += f" {'The worker' if seen.by_worker else 'Kubernetes'} says: {said}"
     # A Job that failed may have no pod left to look at.
-    named = {"pod": pod or f"-l batch.kubernetes.io/job-name={job}", "job": job}
+    pods = pod or f"-l batch.kubernetes.io/job-name={job}"
     place = f" -n {launched.namespace}" if launched.namespace else ""
-    remedy = explanation.remedy.format(**{kind: name + place for kind, name in named.items()}, place=place)
+    remedy = explanation.remedy.format(pod=pods + place, job=job + place, place=place)
     return Diagnosis(seen.finding, sentence, explanation.cause, remedy, explanation.severity, explanation.wait)
 
 

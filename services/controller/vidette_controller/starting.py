@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vidette_controller.diagnose import Diagnosis, diagnose
 from vidette_controller.findings import Wait
+from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.schedule import RunningJob
 from vidette_core.ports.launcher import LaunchedJob, Pod
 
@@ -17,6 +18,16 @@ class Obstacle:
 
     diagnosis: Diagnosis
     since: datetime
+
+
+def never_started(what: str, patience: timedelta, cause: str) -> Problem:
+    """The end of a job for which no worker could be had, `what` ("start", "be launched") saying how far it came."""
+    minutes = patience.total_seconds() / 60
+    return Problem(
+        ErrorCode.WORKER_UNAVAILABLE,
+        f"No worker could {what} within {minutes:g} min: {cause}. The video is not to blame: submit it again "
+        "once the operator of this installation has mended that.",
+    )
 
 
 def obstacle(job: RunningJob, launched: LaunchedJob, now: datetime) -> Obstacle | None:
