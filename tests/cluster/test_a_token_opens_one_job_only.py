@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,22 +29,12 @@ def token_of(vidette: Installation, job_id: UUID) -> str | None:
     return base64.b64decode(secrets[0]["data"]["VIDETTE_JOB_TOKEN"]).decode() if secrets else None
 
 
-@contextmanager
-def no_more_pods(vidette: Installation) -> Iterator[None]:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": vidette.namespace}}
-    vidette.cluster.apply({**quota, "spec": {"hard": {"pods": "1"}}})
-    try:
-        yield
-    finally:
-        vidette.kubectl("delete", "resourcequota", "full")
-
-
 def test_the_token_of_one_job_claims_nothing_of_another_and_writes_nothing_at_all(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
     earlier = through.submit(clip, PIPELINE_ID)
     completed(through, earlier)
-    with no_more_pods(vidette), vidette.gateway() as url, httpx.Client(base_url=url, trust_env=False) as gateway:
+    with vidette.quota("pods", 1), vidette.gateway() as url, httpx.Client(base_url=url, trust_env=False) as gateway:
         waiting = through.submit(clip, PIPELINE_ID)
         own = eventually(lambda: token_of(vidette, waiting), "the Secret of the waiting job")
         stolen = token_of(vidette, earlier)

@@ -175,9 +175,7 @@ def test_a_template_that_no_pod_can_start_from_is_told_and_after_its_mending_the
 def test_a_cluster_that_takes_no_jobs_is_asked_seldom_and_the_video_runs_once_it_does(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": vidette.namespace}}
-    vidette.cluster.apply({**quota, "spec": {"hard": {"count/jobs.batch": "0"}}})
-    try:
+    with vidette.quota("count/jobs.batch", 0):
         job_id = through.submit(clip, PIPELINE_ID)
 
         def refusals() -> list[str]:
@@ -188,8 +186,6 @@ def test_a_cluster_that_takes_no_jobs_is_asked_seldom_and_the_video_runs_once_it
         time.sleep(5)
         assert len(refusals()) <= 4, "after one, two and four seconds, and not in each round"
         assert through.status(job_id).status is JobState.RUNNING
-    finally:
-        vidette.kubectl("delete", "resourcequota", "none")
     assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
 
 
@@ -208,16 +204,12 @@ def test_a_job_that_somebody_suspended_goes_on_when_it_is_resumed(
 def test_a_quota_that_is_reached_holds_the_job_until_there_is_room(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": vidette.namespace}}
-    vidette.cluster.apply({**quota, "spec": {"hard": {"pods": "1"}}})
-    try:
+    with vidette.quota("pods", 1):
         job_id = through.submit(clip, PIPELINE_ID)
         told(vidette, job_id, "Quota")
         assert "full" in followed("The quota is used up", vidette, job_id)
         assert not vidette.pods(job_id)
         assert through.status(job_id).status is JobState.RUNNING
-    finally:
-        vidette.kubectl("delete", "resourcequota", "full")
     assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
     assert attempts_made(vidette, job_id) == 1
 

@@ -132,6 +132,17 @@ class Installation:
         eventually(lambda: not self.get("pods", "-l", f"app.kubernetes.io/component={component}"), "no pod")
 
     @contextmanager
+    def quota(self, resource: str, most: int) -> Iterator[None]:
+        """No more of these, as Kubernetes names them, than are there or than so many, until the end of the block."""
+        metadata = {"name": "full", "namespace": self.namespace}
+        spec = {"hard": {resource: str(most)}}
+        self.cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec})
+        try:
+            yield
+        finally:
+            self.kubectl("delete", "resourcequota", "full")
+
+    @contextmanager
     def gateway(self) -> Iterator[str]:
         """Where workers turn to; nobody else comes there in an installation that has its network policies."""
         with _reached(self.cluster, self.namespace, "vidette-gateway", 8001) as url:
