@@ -14,7 +14,7 @@ from tests.support.public_api import MP4_HEAD, Api, public_api, store_settings
 from tests.support.raw_http import FILE_HEAD, raw_upload
 from tests.support.servers import StoreEndpoint
 from vidette_api.settings import UploadSettings
-from vidette_core.telemetry.metrics import REGISTRY
+from vidette_core.telemetry.metrics import REGISTRIES, Service
 
 LIMITS = UploadSettings(drain_s=1.5)
 
@@ -38,7 +38,7 @@ async def recorded(lines: list[Any]) -> dict[str, Any]:
 
 def measured(sample: str, status: str) -> float:
     labels = {"app": "public", "route": "/video/submit", "status": status}
-    return REGISTRY.get_sample_value(f"vidette_request_seconds_{sample}", labels) or 0.0
+    return REGISTRIES[Service.API].get_sample_value(f"vidette_request_seconds_{sample}", labels) or 0.0
 
 
 async def test_a_refusal_took_as_long_as_its_client_waited_not_as_long_as_it_was_drained(api: Api) -> None:

@@ -16,7 +16,7 @@ from tests.support.finished_jobs import change, running_job
 from tests.support.public_api import MP4_HEAD, Api, detail, no_store, public_api
 from vidette_core.domain.jobs import JobState
 from vidette_core.settings import StoreSettings
-from vidette_core.telemetry.metrics import REGISTRY
+from vidette_core.telemetry.metrics import REGISTRIES, Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEYS = ["job_id", "status", "progress", "created_at", "updated_at"]
@@ -140,10 +140,10 @@ async def test_requests_are_measured_under_their_routes_template_and_never_under
     async with asyncio.timeout(5):
         while any(_measured(route) <= before[route] for route in seen.values()):
             await asyncio.sleep(0.01)
-    assert b"/no/such/path" not in generate_latest(REGISTRY)
+    assert b"/no/such/path" not in generate_latest(REGISTRIES[Service.API])
 
 
 def _measured(route: str) -> float:
     status = "200" if route == "/healthz" else "404"
     labels = {"app": "public", "route": route, "status": status}
-    return REGISTRY.get_sample_value("vidette_request_seconds_count", labels) or 0.0
+    return REGISTRIES[Service.API].get_sample_value("vidette_request_seconds_count", labels) or 0.0

@@ -29,6 +29,7 @@ SECTIONS: tuple[tuple[str, tuple[type[BaseSettings], ...]], ...] = (
     ("Leases (api and controller)", (core.LeaseSettings,)),
     ("PostgreSQL, the store, NATS, logs (api and controller)",
      (core.DatabaseSettings, core.StoreSettings, core.WakeupSettings, core.LogSettings)),
+    ("Traces (api and controller, which tells its workers)", (core.TracingSettings,)),
     ("Workers as Kubernetes Jobs (controller)", (controller.KubernetesSettings,)),
     ("Set by whoever installs the services, and by `make up` itself",
      (core.TokenSettings, core.CatalogSettings, controller.LaunchSettings, controller.OperationsSettings)),

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from vidette_controller.diagnose import diagnose
 from vidette_controller.explaining import Explainer, note_of
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, Pod
-from vidette_core.telemetry.metrics import REGISTRY
+from vidette_core.telemetry.metrics import REGISTRIES, Service
 from vidette_core.testing.launcher import FakeLauncher
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -28,7 +28,9 @@ async def launched_in(launcher: FakeLauncher, *pods: Pod) -> LaunchedJob:
 
 
 def counted(finding: str) -> float:
-    return REGISTRY.get_sample_value("vidette_controller_diagnoses_total", {"finding": finding}) or 0
+    return (
+        REGISTRIES[Service.CONTROLLER].get_sample_value("vidette_controller_diagnoses_total", {"finding": finding}) or 0
+    )
 
 
 async def test_a_pod_that_waits_for_its_image_is_told_on_the_job_once_with_what_to_do() -> None:

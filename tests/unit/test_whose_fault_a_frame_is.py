@@ -15,7 +15,7 @@ from vidette_core.domain.results import FrameError
 from vidette_core.domain.worker_api import ReportRequest, WorkerProblem
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_core.ports.inference import Tensor
-from vidette_core.telemetry.metrics import REGISTRY
+from vidette_core.telemetry.metrics import REGISTRIES, Service
 from vidette_frame_worker.analysis import FrameAnalyser, PipelineBroken
 from vidette_frame_worker.detection import ObjectDetector
 from vidette_frame_worker.ocr import ChunkMemory, Seat
@@ -159,7 +159,7 @@ def test_frames_without_a_picture_hold_up_nobody() -> None:
 
 def test_every_line_is_counted_once_in_the_metrics() -> None:
     def counted(how: str) -> float:
-        return REGISTRY.get_sample_value("vidette_worker_text_lines_total", {"how": how}) or 0.0
+        return REGISTRIES[Service.WORKER].get_sample_value("vidette_worker_text_lines_total", {"how": how}) or 0.0
 
     before = counted("read"), counted("reused")
     judge, memory = analyser(MadeUpModels()), ChunkMemory()

@@ -21,7 +21,13 @@ from vidette_local.parts.s3 import REGION, S3Part
 from vidette_local.parts.service import ApiPart, ServicePart
 from vidette_local.parts.triton import TritonPart
 from vidette_local.ports import LOOPBACK
-from vidette_local.settings import LocalSettings, PartName, machine_environment, tuning_environment
+from vidette_local.settings import (
+    LocalSettings,
+    PartName,
+    machine_environment,
+    triton_trace_options,
+    tuning_environment,
+)
 from vidette_models.repository import CATALOG
 
 PORT_NAMES = ("postgres", "nats", "s3", "triton", "triton_metrics", "gateway", "ops")
@@ -40,6 +46,7 @@ def assemble(settings: LocalSettings, home: Home, ports: Mapping[str, int], secr
         grpc_port=ports["triton"],
         metrics_port=ports["triton_metrics"],
         control_secret=secrets.triton_control_secret,
+        trace_options=triton_trace_options(),
     )
     addresses = StackAddresses(
         database_url=postgres.url(),

@@ -14,7 +14,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vidette_api.settings import AnalysisSettings, ResultSettings, TenantSettings, UploadSettings
 from vidette_controller.settings import ControllerSettings, SweepSettings
-from vidette_core.settings import LeaseSettings, LogSettings, VideoLimitSettings, WorkerTuning, name_wrong_settings
+from vidette_core.settings import (
+    LeaseSettings,
+    LogSettings,
+    TracingSettings,
+    VideoLimitSettings,
+    WorkerTuning,
+    name_wrong_settings,
+)
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -85,7 +92,7 @@ def check_services() -> None:
     """The settings that are handed on to the services, before anything is started: a line for each wrong one, and exit code 2."""
     kinds = (
         *(UploadSettings, AnalysisSettings, ResultSettings, TenantSettings, ControllerSettings, SweepSettings),
-        *(VideoLimitSettings, WorkerTuning, LeaseSettings, LogSettings),
+        *(VideoLimitSettings, WorkerTuning, LeaseSettings, LogSettings, TracingSettings),
     )
     is_wrong = False
     for kind in kinds:
@@ -121,3 +128,12 @@ def tuning_environment() -> dict[str, str]:
     """The `VIDETTE_…` variables that the user set and the stack has no use for itself: they tune the services."""
     own = {f"VIDETTE_{name.upper()}" for name in LocalSettings.model_fields}
     return {name: value for name, value in os.environ.items() if name.startswith("VIDETTE_") and name not in own}
+
+
+def triton_trace_options() -> tuple[str, ...]:
+    """Triton's own spans go where those of the services go; only of requests that name a trace, since the rate is 0."""
+    traces = TracingSettings()
+    if not traces.is_on:
+        return ()
+    told = ("mode=opentelemetry", f"opentelemetry,url={traces.traces_url}", "level=TIMESTAMPS", "rate=0")
+    return tuple(f"--trace-config={option}" for option in told)

@@ -1,23 +1,39 @@
 """Settings that several services share, each defined once: its meaning, unit, default and why.
 
-Every setting is read from an environment variable `VIDETTE_<NAME>`, e.g. `VIDETTE_DATABASE_URL`. No other module of the
-core reads the environment.
+Every setting is read from an environment variable `VIDETTE_<NAME>`, e.g. `VIDETTE_DATABASE_URL`; only those of traces have
+OpenTelemetry's names. No other module of the core reads the environment.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
 CONFIGURATION_ERROR = 78
 """Exit code of a service whose settings are wrong (EX_CONFIG of sysexits.h): trying again does not help."""
+_LIBPQ_TLS = re.compile(r"(?<![^&])sslmode=")
+"""asyncpg takes the same values by a shorter name."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _for_our_driver(url: object) -> object:
+    """Others write URLs for libpq: operators for PostgreSQL into the Secrets that they make, for one."""
+    text = url.get_secret_value() if isinstance(url, SecretStr) else url
+    if not isinstance(text, str):
+        return url
+    scheme, mark, rest = text.partition("://")
+    address, question, query = rest.partition("?")
+    if scheme in ("postgres", "postgresql"):
+        scheme = "postgresql+asyncpg"
+    return f"{scheme}{mark}{address}{question}{_LIBPQ_TLS.sub('ssl=', query)}"
 
 
 class DatabaseSettings(BaseSettings):
@@ -25,8 +41,8 @@ class DatabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VIDETTE_DATABASE_", frozen=True)
 
-    url: SecretStr
-    """`postgresql+asyncpg://user:password@host:port/database`."""
+    url: Annotated[SecretStr, BeforeValidator(_for_our_driver)]
+    """`postgresql://user:password@host:port/database`, with `?sslmode=` as libpq knows it where it is needed."""
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10
     """Connections a process may hold, and four more for reading single jobs. Ten serve hundreds of requests a second, since no
     transaction waits for the network."""
@@ -95,6 +111,97 @@ class LogSettings(BaseSettings):
     """The least severe lines that are written; case does not matter."""
     format: Literal["json", "text"] = "json"
     """`json` for machines, `text` for a terminal."""
+
+
+class TracingSettings(BaseSettings):
+    """Traces, sent by OTLP over HTTP; off until an endpoint is set. The names are OpenTelemetry's own, and so is what they mean:
+    its other variables (`OTEL_BSP_…`, `OTEL_EXPORTER_OTLP_HEADERS`, `…_TIMEOUT`, `…_CERTIFICATE`) are read by its SDK."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_", env_ignore_empty=True, frozen=True)
+
+    sdk_disabled: str = "false"
+    """`true` switches traces off, whatever else is set."""
+    traces_exporter: str = "otlp"
+    """Anything else does the same, e.g. `none`."""
+    exporter_otlp_endpoint: str | None = None
+    """The collector, e.g. `http://otel-collector:4318`; `/v1/traces` is added. Set, it switches traces on."""
+    exporter_otlp_traces_endpoint: str | None = None
+    """The whole address that spans are posted to. Set, it switches traces on and is used instead."""
+    exporter_otlp_traces_protocol: str | None = None
+    """Used instead of the next."""
+    exporter_otlp_protocol: str = "http/protobuf"
+    """The only one there is here."""
+    traces_sampler: str | None = None
+    """`parentbased_always_on` without it; for a share of what comes without a `traceparent`, `parentbased_traceidratio`."""
+    traces_sampler_arg: str | None = None
+    """That share, e.g. `0.1`."""
+    service_name: str | None = None
+    """Of this process. Without it `vidette-api`, `vidette-controller`, `vidette-frame-worker`."""
+    resource_attributes: str | None = None
+    """`key=value,…`, put on every span."""
+
+    @field_validator("exporter_otlp_endpoint", "exporter_otlp_traces_endpoint")
+    @classmethod
+    def _is_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or cls._switched_off(info.data):
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                "an address that begins with http:// or https:// is needed, e.g. http://otel-collector:4318"
+            )
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "workers are told this address, and must learn no credentials: give them in OTEL_EXPORTER_OTLP_HEADERS"
+            )
+        return value
+
+    @field_validator("exporter_otlp_traces_protocol", "exporter_otlp_protocol")
+    @classmethod
+    def _is_spoken(cls, value: str | None, info: ValidationInfo) -> str | None:
+        overruled = info.field_name == "exporter_otlp_protocol" and info.data.get("exporter_otlp_traces_protocol")
+        if value in (None, "http/protobuf") or overruled or not cls._switched_on(info.data):
+            return value
+        raise ValueError(
+            "traces are on, but go by http/protobuf only: unset it and give the collector's OTLP/HTTP port (mostly 4318) in "
+            "the endpoint, or switch traces off by OTEL_SDK_DISABLED=true"
+        )
+
+    @property
+    def is_on(self) -> bool:
+        return self._switched_on(self.model_dump())
+
+    @property
+    def names_service(self) -> bool:
+        """Whether the name of the service is set, in either of the two ways that OpenTelemetry has."""
+        return self.service_name is not None or "service.name=" in (self.resource_attributes or "")
+
+    @property
+    def traces_url(self) -> str:
+        """Where spans are posted to, where traces are on."""
+        return self.exporter_otlp_traces_endpoint or f"{(self.exporter_otlp_endpoint or '').rstrip('/')}/v1/traces"
+
+    def for_workers(self) -> dict[str, str]:
+        """The variables that a worker needs; none where traces are off. Headers are not among them: workers are hostile."""
+        if not self.is_on:
+            return {}
+        told = {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": self.traces_url,
+            "OTEL_TRACES_SAMPLER": self.traces_sampler,
+            "OTEL_TRACES_SAMPLER_ARG": self.traces_sampler_arg,
+            "OTEL_RESOURCE_ATTRIBUTES": self.resource_attributes,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    @staticmethod
+    def _switched_on(values: Mapping[str, object]) -> bool:
+        endpoints = (values.get("exporter_otlp_endpoint"), values.get("exporter_otlp_traces_endpoint"))
+        return any(endpoints) and not TracingSettings._switched_off(values)
+
+    @staticmethod
+    def _switched_off(values: Mapping[str, object]) -> bool:
+        exporters = str(values.get("traces_exporter")).split(",")
+        return str(values.get("sdk_disabled")).lower() == "true" or "otlp" not in exporters
 
 
 class CatalogSettings(BaseSettings):

@@ -16,13 +16,19 @@ from vidette_api.public.app import public_app
 from vidette_api.settings import LAST_WORDS_S, ListenSettings
 from vidette_api.wiring import services_from_environment
 from vidette_core.serving import run, server
-from vidette_core.settings import LogSettings, exit_on_wrong_settings
+from vidette_core.settings import LogSettings, TracingSettings, exit_on_wrong_settings
 from vidette_core.telemetry.logs import configure_logs
+from vidette_core.telemetry.tracing import tracing
 
 
 async def main() -> None:
     configure_logs(LogSettings(), "api")
-    listen = ListenSettings()
+    # Outermost, so that the last spans are sent when everything else has ended and nothing is lost by being killed meanwhile.
+    with tracing("vidette-api", TracingSettings()):
+        await _serve(ListenSettings())
+
+
+async def _serve(listen: ListenSettings) -> None:
     async with services_from_environment() as services:
         servers = [
             server(public_app(services), listen.http_host, listen.http_port, shutdown_s=listen.shutdown_s),

@@ -1,4 +1,4 @@
-"""One log line and one measurement for each request, as plain ASGI: the request's body and the answer pass untouched."""
+"""One log line, one measurement and one span for each request, as plain ASGI: the body and the answer pass untouched."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vidette_api.http_errors import ERROR_HEADER
+from vidette_api.request_span import describe, request_span
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.telemetry.metrics import REQUEST_SECONDS
+from vidette_core.telemetry.tracing import Span
 
 CLIENT_LEFT = 499
 """In the log, for a client that left before its answer was whole: no answer's status, for none was read. nginx's number."""
@@ -20,6 +22,7 @@ CLIENT_LEFT_LABEL = "client_left"
 _QUIET = {"/healthz", "/readyz", "/metrics"}
 _POLLED = {"/video/status/{job_id}", "/v1/renew"}
 """Asked every few seconds for as long as a job lasts: worth a line only when something is wrong."""
+_UNMATCHED = "unmatched"
 _log = structlog.get_logger("vidette_api.requests")
 
 
@@ -75,12 +78,13 @@ class RequestLog:
             await send(message)
             exchange.sent(message)
 
-        try:
-            await self._app(scope, heard, watched)
-        finally:
-            self._record(scope, exchange)
+        with request_span(scope) as span:
+            try:
+                await self._app(scope, heard, watched)
+            finally:
+                self._record(scope, exchange, span)
 
-    def _record(self, scope: Scope, seen: _Exchange) -> None:
+    def _record(self, scope: Scope, seen: _Exchange, span: Span) -> None:
         route = _route(scope)
         seconds = time.perf_counter() - seen.began if seen.seconds is None else seen.seconds
         label = CLIENT_LEFT_LABEL if seen.left else str(seen.status)
@@ -89,6 +93,7 @@ class RequestLog:
         job = None if seen.code == ErrorCode.NOT_FOUND else _job_id(scope)
         if job is not None:
             told["job_id"] = str(job)
+        describe(span, scope, None if route == _UNMATCHED else route, label, told)
         is_routine = route in _QUIET or (route in _POLLED and 200 <= seen.status < 300 and not seen.left)
         log = _log.debug if is_routine else _log.info
         log(
@@ -109,7 +114,7 @@ def _route(scope: Scope) -> str:
     if isinstance(template, str):
         return template
     is_fixed = "endpoint" in scope and not scope.get("path_params")
-    return str(scope["path"]) if is_fixed else "unmatched"
+    return str(scope["path"]) if is_fixed else _UNMATCHED
 
 
 def _job_id(scope: Scope) -> UUID | None:

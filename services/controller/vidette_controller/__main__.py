@@ -32,6 +32,7 @@ from vidette_core.settings import (
     LogSettings,
     StoreSettings,
     TokenSettings,
+    TracingSettings,
     VideoLimitSettings,
     WakeupSettings,
     WorkerTuning,
@@ -39,7 +40,9 @@ from vidette_core.settings import (
     exit_on_wrong_settings,
 )
 from vidette_core.telemetry.logs import configure_logs
+from vidette_core.telemetry.metrics import Service
 from vidette_core.telemetry.operations import health_routes, metrics_route
+from vidette_core.telemetry.tracing import tracing
 from vidette_core.tokens import Tokens
 
 
@@ -48,12 +51,18 @@ def _operations(database: Database, launcher: Launcher, settings: OperationsSett
         await launcher.list()
 
     checks = {"database": database.ping, "launcher": can_list}
-    app = Starlette(routes=[*health_routes(checks), metrics_route()])
+    app = Starlette(routes=[*health_routes(checks), metrics_route(Service.CONTROLLER)])
     return server(app, settings.host, settings.port)
 
 
 async def main() -> None:
     configure_logs(LogSettings(), "controller")
+    traces = TracingSettings()
+    with tracing("vidette-controller", traces):
+        await _control(traces)
+
+
+async def _control(traces: TracingSettings) -> None:
     # All of them before anything is opened: a wrong one is told by its name, and its value is not.
     settings, launch, leases, operations = ControllerSettings(), LaunchSettings(), LeaseSettings(), OperationsSettings()
     tokens = Tokens(TokenSettings())
@@ -61,6 +70,7 @@ async def main() -> None:
     wakeup = NatsWakeup(WakeupSettings())
     schedule = PostgresSchedule(database)
     tuning = as_environment(WorkerTuning()) | as_environment(VideoLimitSettings()) | as_environment(LogSettings())
+    tuning |= traces.for_workers()
     sweeper = Sweeper(PostgresSweeping(database), store, SweepSettings())
     try:
         async with opened(launch, settings) as found:

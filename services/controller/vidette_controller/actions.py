@@ -19,6 +19,8 @@ class CreateJob:
     pipeline_id: str
     more_memory: bool = False
     """An earlier attempt ran out of memory."""
+    traceparent: str | None = None
+    """Of the request that submitted the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from vidette_core.ports.jobs import Schedule
 from vidette_core.ports.launcher import Launcher
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import ACTIONS, DIAGNOSES, JOBS_ENDED
+from vidette_core.telemetry.tracing import JOB_ID, Attributes, Kind, current_traceparent, span
 from vidette_core.tokens import Tokens
 
 AT_ONCE = 8
@@ -146,8 +147,20 @@ class Applier:
         return news
 
     async def _create(self, action: CreateJob) -> telling.Telling | None:
-        launch = (action.job_id, action.attempt, action.pipeline_id)
-        spec = spec_of(self._template, self._tokens, *launch, more_memory=action.more_memory)
+        about: Attributes = {JOB_ID: str(action.job_id), "vidette.attempt": action.attempt}
+        with span("launch attempt", Kind.PRODUCER, parent=action.traceparent, attributes=about):
+            return await self._launch(action)
+
+    async def _launch(self, action: CreateJob) -> telling.Telling | None:
+        spec = spec_of(
+            self._template,
+            self._tokens,
+            action.job_id,
+            action.attempt,
+            action.pipeline_id,
+            more_memory=action.more_memory,
+            traceparent=current_traceparent(),
+        )
         try:
             launched = await self._launcher.create(spec)
         except Conflict:

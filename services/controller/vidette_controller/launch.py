@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from vidette_core.domain.traceparents import VARIABLE
 from vidette_core.ports.jobs import Launch
 from vidette_core.ports.launcher import LaunchSpec
 from vidette_core.tokens import Tokens
@@ -38,8 +39,16 @@ def launch_of(template: Template, job_id: UUID, attempt: int) -> Launch:
 
 
 def spec_of(
-    template: Template, tokens: Tokens, job_id: UUID, attempt: int, pipeline_id: str = "", *, more_memory: bool = False
+    template: Template,
+    tokens: Tokens,
+    job_id: UUID,
+    attempt: int,
+    pipeline_id: str = "",
+    *,
+    more_memory: bool = False,
+    traceparent: str | None = None,
 ) -> LaunchSpec:
+    """`traceparent`: of the span whose work the workers go on with. It is no part of the hash: nothing depends on it."""
     launch = launch_of(template, job_id, attempt)
     env = {
         **template.tuning,
@@ -47,6 +56,8 @@ def spec_of(
         "VIDETTE_GATEWAY_URL": template.gateway_url,
         "VIDETTE_TRITON_URL": template.triton_url,
     }
+    if traceparent is not None:
+        env[VARIABLE] = traceparent
     secrets = {"VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt)}
     return LaunchSpec(
         launch.name,

@@ -46,7 +46,7 @@ async def opened(launch: LaunchSettings, controller: ControllerSettings) -> Asyn
         public_url=settings.public_url,
     )
     connection = await KubeConnection.open(settings.kubeconfig, settings.timeout_s)
-    kube = KubeLauncher(connection, settings.namespace, settings.release, template, settings.keep_s)
+    kube = KubeLauncher(connection, settings.namespace, settings.release, template, settings.keep_s, settings.owner)
     try:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(kube.run())

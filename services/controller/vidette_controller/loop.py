@@ -16,13 +16,21 @@ from vidette_controller.explaining import Explainer
 from vidette_controller.launch import Template, launch_of
 from vidette_controller.plan import plan
 from vidette_controller.settings import ControllerSettings
+from vidette_core.domain.schedule import Snapshot
 from vidette_core.ports.errors import PortError, Unavailable
 from vidette_core.ports.jobs import Caps, Schedule
 from vidette_core.ports.launcher import LaunchedJob, Launcher
 from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import LeaseSettings
 from vidette_core.telemetry.logs import job_in_logs
-from vidette_core.telemetry.metrics import JOBS_ENDED, JOBS_RUNNING, TICK_SECONDS, TICKS_FAILED
+from vidette_core.telemetry.metrics import (
+    JOBS_ENDED,
+    JOBS_PENDING,
+    JOBS_RUNNING,
+    OLDEST_PENDING_SECONDS,
+    TICK_SECONDS,
+    TICKS_FAILED,
+)
 
 MIN_PAUSE_S = 0.1
 """Between two rounds: many wake-ups at once become one round."""
@@ -90,7 +98,7 @@ class Controller:
             await self._end_cancelled()
             claimed = [] if launched is None else await self._claim()
             snapshot = await self._schedule.snapshot()
-            JOBS_RUNNING.set(len(snapshot.jobs))
+            _count(snapshot)
             actions = plan(snapshot, launched, self._policy)
             await self._explainer.explain(launched or (), snapshot.now)
             done = await self._applier.apply(actions)
@@ -127,3 +135,10 @@ class Controller:
                 await self._woken.wait()
         except TimeoutError:
             return
+
+
+def _count(snapshot: Snapshot) -> None:
+    JOBS_RUNNING.set(len(snapshot.jobs))
+    JOBS_PENDING.set(snapshot.pending)
+    oldest = snapshot.oldest_pending or snapshot.now
+    OLDEST_PENDING_SECONDS.set((snapshot.now - oldest).total_seconds())

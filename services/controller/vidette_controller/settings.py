@@ -74,6 +74,8 @@ class KubernetesSettings(BaseSettings):
     """A pod template in YAML (`metadata`, `spec`) with a container named `worker`."""
     release: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")] = "vidette"
     """Every selector carries it: two installations in one namespace need two names."""
+    owner: str | None = None
+    """The controller's own Deployment, if the Jobs shall go when it is deleted. Without it they outlive an uninstallation."""
     kubeconfig: Path | None = None
     """How to reach the API server from outside the cluster. Without it the pod's own service account is used."""
     timeout_s: Seconds = 10.0

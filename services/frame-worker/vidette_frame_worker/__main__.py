@@ -17,9 +17,16 @@ from pydantic import ValidationError
 
 from vidette_core.adapters.triton import TritonInference
 from vidette_core.domain.worker_api import WorkerExit
-from vidette_core.settings import CONFIGURATION_ERROR, LogSettings, VideoLimitSettings, name_wrong_settings
+from vidette_core.settings import (
+    CONFIGURATION_ERROR,
+    LogSettings,
+    TracingSettings,
+    VideoLimitSettings,
+    name_wrong_settings,
+)
 from vidette_core.telemetry.logs import configure_logs
-from vidette_core.telemetry.metrics import REGISTRY
+from vidette_core.telemetry.metrics import REGISTRIES, Service
+from vidette_core.telemetry.tracing import continued, stop, tracing
 from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.measured import MeasuredInference
 from vidette_frame_worker.settings import WorkerSettings
@@ -29,6 +36,8 @@ from vidette_frame_worker.worker import End, Worker
 _log = structlog.get_logger(__name__)
 _MOST_LAST_WORDS = 2048
 """Bytes; Kubernetes keeps 4096 of a termination message."""
+_LAST_SPANS_S = 1.0
+"""A node that is drained, and the next worker in line, wait for this one to be gone."""
 _ON_SIGTERM = "SIGTERM: another worker goes on from the last committed chunk"
 
 
@@ -39,6 +48,7 @@ def _end_on_sigterm(termination_log: Path | None) -> None:
         try:
             _say_last(termination_log, _ON_SIGTERM)
             _log.info(_ON_SIGTERM)
+            stop(_LAST_SPANS_S)
         finally:
             # Writing may fail, since the signal may have come in the middle of another line; the exit code must not.
             _leave(WorkerExit.TERMINATED)
@@ -56,7 +66,7 @@ def _say_last(termination_log: Path | None, sentence: str) -> None:
 def main() -> int:
     """The exit code: a WorkerExit, or CONFIGURATION_ERROR."""
     try:
-        settings, limits, logs = WorkerSettings(), VideoLimitSettings(), LogSettings()
+        settings, limits, logs, traces = WorkerSettings(), VideoLimitSettings(), LogSettings(), TracingSettings()
     except ValidationError as error:
         name_wrong_settings(error)
         return CONFIGURATION_ERROR
@@ -65,7 +75,8 @@ def main() -> int:
     # Whatever a file makes the decoder want: what it cannot have is an error here, and not the machine's trouble.
     resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
     try:
-        end = _work(settings, limits)
+        with tracing("vidette-frame-worker", traces, _LAST_SPANS_S), continued(settings.traceparent):
+            end = _work(settings, limits)
     except Exception as error:
         _log.exception("an unexpected error ends this worker")
         end = End(WorkerExit.FAILED, f"A defect ended this worker ({type(error).__name__}); its log says more.")
@@ -75,7 +86,7 @@ def main() -> int:
 
 def _work(settings: WorkerSettings, limits: VideoLimitSettings) -> End:
     if settings.metrics_port is not None:
-        server, _ = start_http_server(settings.metrics_port, settings.metrics_host, REGISTRY)
+        server, _ = start_http_server(settings.metrics_port, settings.metrics_host, REGISTRIES[Service.WORKER])
         _log.info("metrics", port=server.server_port)
     gateway = Gateway(settings.gateway_url, settings.job_token.get_secret_value(), settings.patience_s)
     with TritonInference(settings.triton_url, settings.inference_timeout_s) as inference:

@@ -21,6 +21,7 @@ from vidette_core.domain.worker_api import (
     SegmentClaim,
 )
 from vidette_core.ports.errors import Conflict, Rejected, Unavailable
+from vidette_core.telemetry.tracing import carried
 from vidette_frame_worker.backoff import patiently
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -53,7 +54,7 @@ class Gateway:
 
     def send(self, method: str, path: str, token: str, body: BaseModel | None = None) -> httpx.Response:
         def once() -> httpx.Response:
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **carried()}
             content = body.model_dump_json() if body is not None else None
             try:
                 response = self._client.request(method, path, headers=headers, content=content)

@@ -17,6 +17,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from vidette_core.domain.worker_api import ChunkMessage
+from vidette_core.telemetry.tracing import ending
+from vidette_frame_worker.chunk_spans import ChunkSpans
 from vidette_frame_worker.chunks import Analysed, pack
 from vidette_frame_worker.ocr import ChunkMemory, Seat
 from vidette_frame_worker.video import DecodedFrame
@@ -110,6 +112,7 @@ class _Run:
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
         self._next = first_sample
+        self._spans = ChunkSpans(chunk_frames)
 
     def run(self, frames: Iterator[DecodedFrame]) -> int:
         threads = [
@@ -122,6 +125,7 @@ class _Run:
         for thread in threads:
             thread.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._spans.close()
         if self._failure is not None:
             raise self._failure
         return self._next
@@ -148,7 +152,9 @@ class _Run:
     def _submit(self) -> None:
         while (frame := self._take(self._decoded)) is not None:
             seat = self._memories.seat(frame.sample, self._check)
-            self._put(self._analysed, self._pool.submit(copy_context().run, self._analyser.analyse, frame, seat))
+            with self._spans.entered(frame.sample):
+                analysed = self._pool.submit(copy_context().run, self._analyser.analyse, frame, seat)
+            self._put(self._analysed, analysed)
         self._put(self._analysed, None)
 
     def _collect(self) -> None:
@@ -164,7 +170,9 @@ class _Run:
 
     def _commit_rows(self, rows: list[Analysed]) -> None:
         self._progress.check()
-        self._next = self._commit(*pack(self._next, rows))
+        with ending(self._spans.pop(self._next)) as span:
+            span.tell({"vidette.frames": len(rows)})
+            self._next = self._commit(*pack(self._next, rows))
 
     def _result(self, future: Future[Analysed]) -> Analysed:
         # Not `future.result(_POLL_S)`: the analysis may itself have raised the TimeoutError that this would raise.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
+from vidette_core.domain.traceparents import VARIABLE
 from vidette_core.settings import Port, WorkerTuning
 
 
@@ -28,3 +29,6 @@ class WorkerSettings(WorkerTuning):
     metrics_port: Port | None = None
     """Where Prometheus may scrape this worker; None serves no metrics, 0 any free port."""
     metrics_host: str = "0.0.0.0"
+
+    traceparent: str | None = Field(default=None, validation_alias=VARIABLE)
+    """Of the span that launched this worker, where traces are on."""

@@ -25,6 +25,7 @@ from vidette_core.domain.worker_api import (
 from vidette_core.ports.errors import PortError, Rejected, Unavailable
 from vidette_core.ports.inference import Inference
 from vidette_core.telemetry.logs import job_in_logs
+from vidette_core.telemetry.tracing import JOB_ID, Attributes, Kind, span
 from vidette_frame_worker.analysis import FrameAnalyser, PipelineBroken
 from vidette_frame_worker.gateway import Gateway, Session
 from vidette_frame_worker.lease import Lease
@@ -77,16 +78,26 @@ class Worker:
     def _work(self, claim: SegmentClaim) -> Problem | None:
         """Work on the segment to its end. The problem, when one was met and reported that no worker can overcome."""
         session = self._gateway.session(claim)
-        with job_in_logs(claim.job_id, segment=claim.segment, epoch=claim.epoch):
+        about: Attributes = {JOB_ID: str(claim.job_id), "vidette.segment": claim.segment, "vidette.epoch": claim.epoch}
+        with (
+            job_in_logs(claim.job_id, segment=claim.segment, epoch=claim.epoch),
+            span("analyse segment", Kind.CONSUMER, attributes=about) as made,
+        ):
             _log.info("claimed", next_sample=claim.next_sample)
-            with Lease(session.renew, claim.lease_s, claim.next_sample) as lease:
-                try:
-                    self._analyse(claim, session, lease)
-                except VideoError as error:
-                    return self._report(session, error.problem)
-                except PipelineBroken as error:
-                    _log.error("the pipeline does not work", error=str(error))
-                    return self._report(session, Problem(ErrorCode.PIPELINE_UNAVAILABLE, error.message))
+            problem = self._hold(claim, session)
+            if problem is not None:
+                made.fail(problem.code.value)
+        return problem
+
+    def _hold(self, claim: SegmentClaim, session: Session) -> Problem | None:
+        with Lease(session.renew, claim.lease_s, claim.next_sample) as lease:
+            try:
+                self._analyse(claim, session, lease)
+            except VideoError as error:
+                return self._report(session, error.problem)
+            except PipelineBroken as error:
+                _log.error("the pipeline does not work", error=str(error))
+                return self._report(session, Problem(ErrorCode.PIPELINE_UNAVAILABLE, error.message))
         return None
 
     def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:

@@ -33,6 +33,7 @@ class TritonPart:
     metrics_port: int
     control_secret: str = field(repr=False)
     write_models: Callable[[Path], object] = write_builtin
+    trace_options: tuple[str, ...] = ()
     _runtime: TritonRuntime | None = None
 
     name = "triton"
@@ -69,7 +70,8 @@ class TritonPart:
             self.repository, self.grpc_port, self.metrics_port, self.control_secret, self.stack_id
         )
         # Its models run in processes of their own that would outlive a killed server for seconds.
-        return replace(command, env={**command.env, STACK: self.stack_id}, guarded=True)
+        argv = (*command.argv, *self.trace_options)
+        return replace(command, argv=argv, env={**command.env, STACK: self.stack_id}, guarded=True)
 
     async def probe(self) -> None:
         """Every model of the catalog says that it is ready."""

@@ -20,6 +20,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from vidette_core.domain.pipelines import ModelRef
 from vidette_core.ports.errors import PortError, Rejected, Unavailable
 from vidette_core.ports.inference import Tensor
+from vidette_core.telemetry.tracing import carried_to_models
 
 CONTROL_HEADER = "triton-grpc-protocol-vidette-control"
 """The header that a server started with `--grpc-restricted-protocol=…:vidette-control=SECRET` wants for its administration."""
@@ -96,6 +97,7 @@ class TritonInference(_Connection):
                 model_version=str(model.version),
                 outputs=[triton.InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._timeout_s,
+                headers=carried_to_models(),
             )
         except InferenceServerException as error:
             raise _inference_error(error, model) from error

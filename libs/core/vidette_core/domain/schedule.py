@@ -40,6 +40,8 @@ class RunningJob:
     more_memory: bool = False
     """An earlier attempt ran out of memory: all that follow are launched with more."""
     pipeline_id: str = ""
+    traceparent: str | None = None
+    """Of the request that submitted it, where requests are traced."""
 
 
 LEAVING = timedelta(seconds=15)
@@ -54,3 +56,7 @@ class Snapshot:
     jobs: tuple[RunningJob, ...]
     just_ended: frozenset[UUID] = frozenset()
     """Jobs that ended less than `LEAVING` ago, and not because their client cancelled them."""
+    pending: int = 0
+    """Jobs that wait until the caps have room for them."""
+    oldest_pending: datetime | None = None
+    """When the oldest of these was begun."""

@@ -32,6 +32,8 @@ class Submission:
     sampling: Sampling
     chunk_frames: int
     source_bytes: int
+    traceparent: str | None = None
+    """Of the request, for the traces of what follows from it. Never shown to clients."""
 
 
 class Submissions(Protocol):

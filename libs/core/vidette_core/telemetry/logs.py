@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from vidette_core.settings import LogSettings
+from vidette_core.telemetry.tracing import add_trace_id
 
 
 def configure_logs(settings: LogSettings, service: str, **constants: str) -> None:
@@ -26,6 +27,7 @@ def configure_logs(settings: LogSettings, service: str, **constants: str) -> Non
     shared: list[Any] = [
         add_constants,
         structlog.contextvars.merge_contextvars,
+        add_trace_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

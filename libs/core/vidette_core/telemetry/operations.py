@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vidette_core.ports.errors import PortError
-from vidette_core.telemetry.metrics import REGISTRY
+from vidette_core.telemetry.metrics import REGISTRIES, Service
 
 Check = Callable[[], Awaitable[None]]
 CHECK_S = 3.0
@@ -36,9 +36,9 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
-def metrics_route() -> Route:
+def metrics_route(service: Service) -> Route:
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(REGISTRIES[service]), media_type=CONTENT_TYPE_LATEST)
 
     return Route("/metrics", metrics)
 

@@ -10,11 +10,12 @@ from vidette_api.gateway.body_limit import BodyLimit
 from vidette_api.gateway.routes import router
 from vidette_api.http_errors import error_parts, error_response, install_error_handlers
 from vidette_api.request_log import RequestLog
+from vidette_api.request_span import NO_TELEMETRY
 from vidette_api.wiring import Services
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.ports.errors import Conflict, NotFound, Rejected
 from vidette_core.ports.jobs import Fenced
-from vidette_core.telemetry.metrics import FENCED_WRITES
+from vidette_core.telemetry.metrics import FENCED_WRITES, Service
 from vidette_core.telemetry.operations import health_routes, metrics_route
 from vidette_core.tokens import InvalidToken
 
@@ -44,7 +45,7 @@ _log = structlog.get_logger(__name__)
 
 
 def gateway_app(services: Services) -> FastAPI:
-    app = FastAPI(title="Vidette gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Vidette gateway", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY)
     install_error_handlers(app)
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(InvalidToken, _unauthorized)
@@ -55,5 +56,5 @@ def gateway_app(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(router)
     app.router.routes.extend(health_routes({"database": services.database.ping, "store": services.store.ping}))
-    app.router.routes.append(metrics_route())
+    app.router.routes.append(metrics_route(Service.API))
     return app

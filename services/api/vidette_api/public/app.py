@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from vidette_api.http_errors import install_error_handlers
 from vidette_api.public import cancel, pipelines, results, status, submit
 from vidette_api.request_log import RequestLog
+from vidette_api.request_span import NO_TELEMETRY
 from vidette_api.wiring import Services
 from vidette_core.telemetry.operations import health_routes
 
@@ -40,7 +41,7 @@ class PublicApi(FastAPI):
 
 
 def public_app(services: Services) -> FastAPI:
-    app = PublicApi(title="Vidette", version="1", description=_DESCRIPTION)
+    app = PublicApi(title="Vidette", version="1", description=_DESCRIPTION, telemetry=NO_TELEMETRY)
     install_error_handlers(app)
     app.state.services = services
     app.state.upload_slots = submit.UploadSlots(services.uploads.max_at_once)

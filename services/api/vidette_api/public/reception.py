@@ -24,6 +24,7 @@ from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.ports.errors import Conflict, DatabaseUnavailable, NotFound, PortError, Unavailable
 from vidette_core.ports.jobs import Submission
 from vidette_core.telemetry.metrics import UPLOADED_BYTES
+from vidette_core.telemetry.tracing import current_traceparent
 
 INVALID_FORMAT = Problem(ErrorCode.INVALID_FORMAT, "Invalid file format. Must be MP4, MOV, or AVI.")
 """The sentence is part of the contract."""
@@ -128,6 +129,7 @@ class Reception:
             sampling=parameters.sampling,
             chunk_frames=self._services.analysis.chunk_frames,
             source_bytes=self._upload.received,
+            traceparent=current_traceparent(),
         )
         clock = asyncio.get_running_loop()
         end, delay, uncertain = clock.time() + SUBMIT_S, 0.2, False

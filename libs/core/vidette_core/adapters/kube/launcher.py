@@ -19,6 +19,7 @@ from urllib.parse import quote
 from vidette_core.adapters.kube.connection import KubeConnection
 from vidette_core.adapters.kube.events import FAILED_CREATE, event, event_name, last_refusal, seen_again
 from vidette_core.adapters.kube.names import RELEASE
+from vidette_core.adapters.kube.owner import OwningDeployment
 from vidette_core.adapters.kube.projection import JobView, PodView, job_view, launched_job, pod_view
 from vidette_core.adapters.kube.reflector import Reflector
 from vidette_core.ports.errors import Conflict, NotFound, PortError
@@ -52,6 +53,7 @@ class KubeLauncher:
         release: of this installation; other releases' Jobs do not exist for it.
         manifests: what is written.
         keep_s: how long a Job that has ended is kept for people to look at, once nobody wants it; 0 deletes it at once.
+        owner: the name of the Deployment with which the Jobs go; None: they go by themselves only.
         poll_s: how long `changes` waits before it yields without a reason.
     """
 
@@ -62,12 +64,14 @@ class KubeLauncher:
         release: str,
         manifests: Manifests,
         keep_s: int = 3600,
+        owner: str | None = None,
         poll_s: float = 15.0,
     ) -> None:
         self._connection = connection
         self._namespace = namespace
         self._manifests = manifests
         self._keep_s = keep_s
+        self._owner = OwningDeployment(connection, namespace, owner) if owner is not None else None
         self._poll_s = poll_s
         self._jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._core_path = f"/api/v1/namespaces/{namespace}"
@@ -92,8 +96,11 @@ class KubeLauncher:
         await self._connection.close()
 
     async def create(self, spec: LaunchSpec) -> LaunchedJob:
+        job = self._manifests.job(spec)
+        if self._owner is not None:
+            job["metadata"]["ownerReferences"] = [await self._owner.reference()]
         try:
-            made = await self._connection.post(self._jobs_path, self._manifests.job(spec))
+            made = await self._connection.post(self._jobs_path, job)
         except Conflict:
             await self._complete(spec)
             raise

@@ -87,15 +87,18 @@ class PostgresSchedule:
         ended_of = select(col(JobRow.id)).where(
             col(JobRow.finished_at) > func.now() - LEAVING, col(JobRow.error_code).is_distinct_from(ErrorCode.CANCELLED)
         )
+        pending_of = select(func.count(), func.min(col(JobRow.created_at))).where(col(JobRow.state) == JobState.PENDING)
         async with self._database.transaction() as session:
             now = (await session.execute(select(func.now()))).scalar_one()
             jobs = (await session.execute(jobs_of.order_by(col(JobRow.started_at)))).all()
             segments = (await session.execute(segments_of)).scalars().all()
             ended = frozenset((await session.execute(ended_of)).scalars())
+            pending, oldest = (await session.execute(pending_of)).one()
         own: dict[UUID, list[SegmentRow]] = {}
         for segment in segments:
             own.setdefault(segment.job_id, []).append(segment)
-        return Snapshot(now, tuple(_running_job(job, pipeline, own.get(job.id, ())) for job, pipeline in jobs), ended)
+        running_jobs = tuple(_running_job(job, pipeline, own.get(job.id, ())) for job, pipeline in jobs)
+        return Snapshot(now, running_jobs, ended, pending, oldest)
 
     async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
         """Store the uid of the attempt's launched job. False when the attempt is not the current one, or has another."""
@@ -246,6 +249,7 @@ def _running_job(job: JobRow, pipeline_id: str, segments: Sequence[SegmentRow]) 
         segments=tuple(_running_segment(row) for row in segments),
         more_memory=job.more_memory,
         pipeline_id=pipeline_id,
+        traceparent=job.traceparent,
     )
 
 

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Enum, Index, Text, func, text
+from sqlalchemy import BigInteger, Column, DateTime, Enum, Index, String, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, SegmentState
+from vidette_core.domain.traceparents import LENGTH
 
 
 def _enum(kind: type[JobState] | type[SegmentState], name: str) -> Enum:
@@ -73,6 +74,9 @@ class JobRow(SQLModel, table=True):
     launch_uid: str | None = Field(default=None, sa_type=Text)
     spec_hash: str | None = Field(default=None, sa_type=Text)
     started_at: datetime | None = Field(default=None, sa_column=_time())
+
+    traceparent: str | None = Field(default=None, sa_type=String(LENGTH))
+    """Of the request that submitted it, where requests are traced."""
 
     cancel_requested_at: datetime | None = Field(default=None, sa_column=_time())
     """The client's wish; the controller fulfils it."""

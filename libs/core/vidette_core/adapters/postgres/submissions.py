@@ -13,6 +13,7 @@ from vidette_core.adapters.postgres.engine import Database, changed
 from vidette_core.adapters.postgres.schema import JobRow, PipelineRow
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import DEFAULT_TENANT, JobState
+from vidette_core.domain.traceparents import well_formed
 from vidette_core.ports.errors import Conflict
 from vidette_core.ports.jobs import Submission
 
@@ -54,6 +55,7 @@ class PostgresSubmissions:
                     max_frames=submission.sampling.max_frames,
                     chunk_frames=submission.chunk_frames,
                     source_bytes=submission.source_bytes,
+                    traceparent=well_formed(submission.traceparent),
                     upload_id=None,
                 )
             )
