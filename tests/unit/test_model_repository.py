@@ -98,6 +98,15 @@ def test_other_settings_change_the_configuration_and_no_version(tmp_path: Path) 
     assert "dynamic_batching { max_queue_delay_microseconds: 2000" in config
 
 
+def test_where_nothing_lasts_a_number_stands_for_one_content_whoever_wrote_it(tmp_path: Path) -> None:
+    """A job that pinned a model of an earlier installation must not meet another one under its number."""
+    first, again = (Repository(tmp_path / name, lasting=False).add(tiny_detector_model()) for name in ("a", "b"))
+    other = Repository(tmp_path / "c", lasting=False).add(tiny_detector_model(seed=2))
+    assert first == again
+    assert other.version != first.version
+    assert (tmp_path / "c" / other.name / str(other.version) / "model.onnx").is_file()
+
+
 def test_the_builtin_pipelines_name_models_that_are_there(tmp_path: Path, demo: Path) -> None:
     catalog = write_builtin(tmp_path / "models", demo=demo)
     assert catalog.ids == ("yolo_ocr", "yolo", "ocr")

@@ -48,15 +48,18 @@ class _Stamp(BaseModel):
     pipelines: dict[str, str]
 
 
-def write_builtin(root: Path, serving: Serving | None = None, demo: Path = DEMO_FOLDER) -> Catalog:
+def write_builtin(
+    root: Path, serving: Serving | None = None, demo: Path = DEMO_FOLDER, *, lasting: bool = True
+) -> Catalog:
     """Write the built-in models and pipelines into the repository at `root`, and return its catalog.
 
     Pipelines of other names stay. What is there already, by digest, is left untouched, which takes a fraction of a second.
+    `lasting`: as `Repository` has it.
 
     Raises:
         UnsupportedModel: the demo detector or the PP-OCR models are missing, or not what they should be.
     """
-    repository = Repository(root, serving)
+    repository = Repository(root, serving, lasting=lasting)
     sources = find_sources()
     made_from = _fingerprint(sources, demo, repository.serving)
     with repository.locked():

@@ -25,13 +25,15 @@ from pathlib import Path
 from vidette_core.domain.pipelines import Catalog, ModelRef
 from vidette_models.refusal import Refused
 from vidette_models.served import ServedModel
-from vidette_models.triton_config import Serving, render_config
+from vidette_models.triton_config import Serving, TensorRt, accelerated, render_config
 
 CATALOG = "catalog.json"
 LOCK_SECONDS = 300.0
 """How long a writer waits for another: loading a large model takes a minute, composing the built-in ones seconds."""
 _CONFIG = "config.pbtxt"
 _STAGING = ".staging-"
+_NUMBERING_DIGITS = 7
+"""Hexadecimal ones of a digest: 268 million numbers, which Triton takes for versions and people can still read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,19 @@ class ModelState:
 
 
 class Repository:
-    """One model repository on disk. Writers take `locked()` first; readers need nothing."""
+    """One model repository on disk. Writers take `locked()` first; readers need nothing.
 
-    def __init__(self, root: Path, serving: Serving | None = None) -> None:
+    Args:
+        root: its folder.
+        serving: how its models are served.
+        lasting: whether it knows what it held before, and numbers versions one after the other. One that is made anew with each
+            pod does not: there a version's number follows from its content, so that a job which pinned a model of an earlier
+            installation never meets another one under its number.
+    """
+
+    def __init__(self, root: Path, serving: Serving | None = None, *, lasting: bool = True) -> None:
         self.root = root
+        self._lasting = lasting
         self.serving = serving or Serving()
 
     @contextmanager
@@ -73,7 +84,7 @@ class Repository:
             shutil.rmtree(leftover)
         version = self._version_of(folder, model.digest)
         if version is None:
-            version = max(self.versions(model.name), default=0) + 1
+            version = self._next_version(model)
             with tempfile.TemporaryDirectory(prefix=_STAGING, dir=folder) as staging:
                 incoming = Path(staging) / str(version)
                 incoming.mkdir(mode=0o755)
@@ -81,6 +92,11 @@ class Repository:
                 incoming.rename(folder / str(version))
         replace_if_changed(folder / _CONFIG, render_config(model, self.serving).encode())
         return ModelRef(name=model.name, version=version, digest=model.digest)
+
+    def _next_version(self, model: ServedModel) -> int:
+        if self._lasting:
+            return max(self.versions(model.name), default=0) + 1
+        return 1 + int(model.digest.rpartition(":")[2][:_NUMBERING_DIGITS], 16)
 
     def holds(self, model: ModelRef) -> bool:
         """Whether this very version is on disk, configured, with the bytes that its digest promises."""
@@ -108,6 +124,11 @@ class Repository:
         if catalog is None:
             raise Refused(f"There is no catalog in {self.root}. Start the stack to write it.")
         return catalog
+
+    def accelerate(self, name: str, tensorrt: TensorRt | None) -> None:
+        """Have a model run by TensorRT, or not any more. A server takes notice at its next load."""
+        config = self.root / name / _CONFIG
+        replace_if_changed(config, accelerated(config.read_text(), tensorrt).encode())
 
     def names(self) -> list[str]:
         """The models of which there is anything, in order."""

@@ -71,3 +71,31 @@ def _warmup(model: ServedModel, inputs: Sequence[TensorSpec]) -> str:
 
 def _list(numbers: Sequence[int]) -> str:
     return f"[ {', '.join(map(str, numbers))} ]"
+
+
+PRECISIONS = {"fp16": "FP16", "fp32": "FP32"}
+"""What users call them, to what Triton's ONNX Runtime backend calls them (`precision_mode` in its README)."""
+_ACCELERATED = "optimization { "
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRt:
+    """ONNX Runtime's TensorRT provider. `precision` is a key of PRECISIONS; `engines` a folder of Triton's, kept or not."""
+
+    precision: str
+    engines: str
+
+
+def accelerated(config: str, tensorrt: TensorRt | None) -> str:
+    """A configuration of `render_config` with this accelerator in the place of any that it had; None is plain CUDA."""
+    lines = [line for line in config.splitlines() if not line.startswith(_ACCELERATED)]
+    if tensorrt is not None:
+        options = {
+            "precision_mode": PRECISIONS[tensorrt.precision],
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": tensorrt.engines,
+        }
+        given = " ".join(f'parameters {{ key: "{key}" value: "{value}" }}' for key, value in options.items())
+        accelerator = f'gpu_execution_accelerator [ {{ name: "tensorrt" {given} }} ]'
+        lines.append(f"{_ACCELERATED}execution_accelerators {{ {accelerator} }} }}")
+    return "\n".join(lines) + "\n"
