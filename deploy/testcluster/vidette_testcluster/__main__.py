@@ -48,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     images.add_parser(
         "services", help="Vidette's own, built if they are not built yet; prints their references as JSON"
     )
+    tag = images.add_parser("tag", help="give an image that the node has one more name")
+    tag.add_argument("image")
+    tag.add_argument("name")
     stop = commands.add_parser("stop", help="end one program of the cluster")
     stop.add_argument("part")
     stop.add_argument("--kill", action="store_true", help="without a chance to end properly")
@@ -125,6 +128,9 @@ def _images(folder: Folder, arguments: argparse.Namespace) -> None:
     record = cluster.standing(folder)
     if arguments.what == "import":
         cluster.import_images(folder, record, arguments.files)
+        return
+    if arguments.what == "tag":
+        cluster.tag_image(folder, record, arguments.image, arguments.name)
         return
     images = service_images.ensure()
     known = cluster.known_images(folder, record)

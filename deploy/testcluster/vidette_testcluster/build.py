@@ -5,6 +5,7 @@ decides it: the module's files, the version of Go, the flags. It appears there w
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,15 @@ class Module:
     programs: tuple[tuple[str, str], ...]
     links: tuple[tuple[str, str], ...] = ()
     linker: str = "-s -w"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files of somebody's Go module as they are: `sum` is what go.sum would say of it."""
+
+    module: str
+    sum: str
+    pattern: str
 
 
 def _version_flags() -> str:
@@ -70,7 +80,27 @@ KUBE = Module(
     linker=f"-s -w {_version_flags()}",
 )
 DNS = Module("dns", programs=(("github.com/coredns/coredns", "coredns"),))
-MODULES = (KUBE, DNS)
+HELM = Module("helm", programs=(("helm.sh/helm/v4/cmd/helm", "helm"),))
+INGRESS = Module("ingress", programs=(("github.com/traefik/traefik/v3/cmd/traefik", "traefik"),))
+MODULES = (KUBE, DNS, HELM, INGRESS)
+# Custom resource definitions of others, for objects that a chart may make of them.
+DEFINITIONS = (
+    Files(
+        "sigs.k8s.io/gateway-api@v1.4.0",
+        "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=",
+        "config/crd/standard/gateway.networking.k8s.io_*.yaml",
+    ),
+    Files(
+        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        "example/prometheus-operator-crd/monitoring.coreos.com_*s.yaml",
+    ),
+    Files(
+        "github.com/kedacore/keda/v2@v2.21.0",
+        "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+        "config/crd/bases/keda.sh_scaledobjects.yaml",
+    ),
+)
 
 # grpcnotrace: without it golang.org/x/net/trace keeps the linker from dropping unused methods. notest: as upstream's releases.
 FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-tags=grpcnotrace,notest")
@@ -81,19 +111,19 @@ def cache() -> Path:
     return Path(os.environ.get("VIDETTE_TESTCLUSTER_CACHE") or default).absolute()
 
 
-def digest(module: Module, go: str) -> str:
-    """Of everything that decides what the build gives."""
+def digest(module: Module, go: str, sources: Path = SOURCES) -> str:
+    """Of everything that decides what the build gives. `sources` is the folder that the module's folder lies in."""
     content = hashlib.sha256(repr((module, FLAGS, go)).encode())
-    for file in sorted((SOURCES / module.folder).rglob("*")):
+    for file in sorted((sources / module.folder).rglob("*")):
         if file.is_file() and (file.suffix == ".go" or file.name in ("go.mod", "go.sum")):
-            content.update(f"{file.relative_to(SOURCES)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+            content.update(f"{file.relative_to(sources)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
     return content.hexdigest()[:16]
 
 
 def go_version() -> str:
     if shutil.which("go") is None:
         raise ClusterError(
-            "building Kubernetes takes Go 1.25 or later: install it and put `go` on PATH (https://go.dev/dl)"
+            "building from Go modules takes Go 1.26 or later: install it and put `go` on PATH (https://go.dev/dl)"
         )
     return run(["go", "env", "GOVERSION"], "asking Go for its version").strip()
 
@@ -101,11 +131,19 @@ def go_version() -> str:
 def ensure() -> Path:
     """The folder with all programs, built if need be. Raises ClusterError with the end of the build's log."""
     go = go_version()
-    folders = [_built(module, cache() / f"{module.folder}-{digest(module, go)}") for module in MODULES]
+    folders = [_built(module, go) for module in MODULES]
+    folders.append(_definitions())
     programs = _together(folders)
     for present in (*folders, programs):
         forget_old(present)
     return programs
+
+
+def built(module: Module, sources: Path) -> Path:
+    """The folder with the programs of a module that is none of the cluster's, built if need be, as in `ensure`."""
+    folder = _built(module, go_version(), sources)
+    forget_old(folder)
+    return folder
 
 
 def forget_old(present: Path) -> None:
@@ -120,11 +158,12 @@ def forget_old(present: Path) -> None:
             old.unlink(missing_ok=True)
 
 
-def _built(module: Module, folder: Path) -> Path:
+def _built(module: Module, go: str, sources: Path = SOURCES) -> Path:
+    folder = cache() / f"{module.folder}-{digest(module, go, sources)}"
     if not folder.exists():
         with _only_builder():
             if not folder.exists():  # somebody else may have built it while we waited
-                _build(module, folder)
+                _build(module, sources / module.folder, folder)
     return folder
 
 
@@ -139,7 +178,7 @@ def _only_builder() -> Iterator[None]:
         os.close(handle)
 
 
-def _build(module: Module, folder: Path) -> None:
+def _build(module: Module, source: Path, folder: Path) -> None:
     for left in cache().glob(f"{UNFINISHED}*"):  # by a builder that was killed: we hold the lock, so none is at work
         shutil.rmtree(left)
     log = cache() / f"{module.folder}.log"
@@ -153,7 +192,7 @@ def _build(module: Module, folder: Path) -> None:
             try:
                 done = subprocess.run(
                     command,
-                    cwd=SOURCES / module.folder,
+                    cwd=source,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -170,6 +209,25 @@ def _build(module: Module, folder: Path) -> None:
             (made / name).symlink_to(target)
         made.replace(folder)
     print(f"built {module.folder} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def _definitions() -> Path:
+    folder = cache() / f"definitions-{hashlib.sha256(repr(DEFINITIONS).encode()).hexdigest()[:16]}"
+    if not folder.exists():
+        with _only_builder(), tempfile.TemporaryDirectory(dir=cache(), prefix=UNFINISHED) as unfinished:
+            made = Path(unfinished, "made")
+            made.mkdir()
+            for files in DEFINITIONS:
+                # Outside of any module, where it is asked for by version.
+                command = ["go", "-C", str(made), "mod", "download", "-json", files.module]
+                told = json.loads(run(command, f"downloading {files.module}", limit=BUILD_LIMIT, proxies=True))
+                if told["Sum"] != files.sum:
+                    raise ClusterError(f"{files.module} has the checksum {told['Sum']}, and not {files.sum}")
+                for file in Path(told["Dir"]).glob(files.pattern):
+                    shutil.copyfile(file, made / file.name)
+            if not folder.exists():  # somebody else may have made it while we waited
+                made.replace(folder)
+    return folder
 
 
 def _together(folders: list[Path]) -> Path:

@@ -183,6 +183,10 @@ def import_images(folder: Folder, record: Record, files: Sequence[Path]) -> None
         run(command, f"importing {file.name}", limit=IMPORT_LIMIT)
 
 
+def tag_image(folder: Folder, record: Record, image: str, name: str) -> None:
+    run(containerd_command(folder, record, "images", "tag", "--force", image, name), f"naming {image} {name}")
+
+
 def known_images(folder: Folder, record: Record) -> set[str]:
     """What the node calls the images that it has."""
     return set(run(containerd_command(folder, record, "images", "list", "--quiet"), "asking for the images").split())

@@ -19,6 +19,7 @@ FOR_NODE = {
     "runc": "runc",
     "iptables": "iptables",
     "conntrack": "conntrack",
+    "nft": "nftables",  # for tests that enforce network policies: the network plugin does not
     "mount": "mount",
     str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
     str(CNI_PLUGINS / "host-local"): "containernetworking-plugins",

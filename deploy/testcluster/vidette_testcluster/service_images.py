@@ -1,4 +1,4 @@
-"""Builds the images of Vidette's own services from their Dockerfiles, without a registry and without a Docker daemon.
+"""Builds Vidette's own images from their Dockerfiles, without a registry and without a Docker daemon.
 
 No registry, so no upstream base: Debian's Python stands in for it under the upstream's name. What that leaves untried is whether
 the wheels fit that base's Python too. An image is kept under a name made of everything that decides it, and appears whole or not
@@ -21,14 +21,28 @@ from vidette_testcluster.processes import run
 from vidette_testcluster.state import take_lock
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SERVICES = ("api", "controller", "frame-worker")
+SERVICES = {
+    "api": "services/api",
+    "controller": "services/controller",
+    "frame-worker": "services/frame-worker",
+    "models": "libs/models",
+    "triton-cpu": "deploy/triton/cpu",
+}
+"""Each image's name, and the folder with its Dockerfile and sources."""
 REGISTRY = "registry.vidette.test"
 BASE = "docker.io/library/python:3.13-slim-bookworm"  # as the Dockerfiles name it
 SUITE = "bookworm"
-BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+BASE_PACKAGES = (
+    "ca-certificates",
+    "libpython3.11",
+    "python3",
+    "python3-venv",
+)  # the library is in upstream's image too
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_LIMIT = 1200.0
-_SOURCES = ("pyproject.toml", "uv.lock", ".dockerignore", "deploy/local/pyproject.toml", "libs/core")
+_SOURCES = ("pyproject.toml", "uv.lock", ".dockerignore", "deploy/local/pyproject.toml", "deploy/images", "libs/core")
+_ALONE = ("deploy/triton/cpu",)
+"""Images into which nothing of the workspace goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,8 @@ def _image(folder: Path, service: str) -> ServiceImage:
 def _digest(service: str) -> str:
     """Of everything that decides what the build gives: the service's own files, those of what it uses, the lock, the base."""
     content = hashlib.sha256(repr((BASE, SUITE, BASE_PACKAGES)).encode())
-    for source in (*_SOURCES, f"services/{service}"):
+    folder = SERVICES[service]
+    for source in (folder,) if folder in _ALONE else (*_SOURCES, folder):
         whole = REPOSITORY / source
         for file in sorted(whole.rglob("*")) if whole.is_dir() else [whole]:
             if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".md":
@@ -133,8 +148,9 @@ def _build(builder: list[str], image: ServiceImage) -> None:
     certificates: list[str] = []
     if CERTIFICATES.is_file():
         certificates = ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--build-arg", f"SSL_CERT_FILE={CERTIFICATES}"]
-    file = REPOSITORY / "services" / image.service / "Dockerfile"
-    how = ["--isolation", "chroot", "--pull-never", "--format", "docker", *certificates]
+    file = REPOSITORY / SERVICES[image.service] / "Dockerfile"
+    base = ["--build-arg", f"PYTHON_IMAGE={BASE}"]
+    how = ["--isolation", "chroot", "--pull-never", "--format", "docker", *base, *certificates]
     command = [*builder, "bud", *how, "--file", str(file), "--tag", image.reference, str(REPOSITORY)]
     print(f"building the image of {image.service}", file=sys.stderr, flush=True)
     run(command, f"building the image of {image.service}", limit=BUILD_LIMIT, proxies=True)
