@@ -2,6 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.support.launcher_promises")
+pytest.register_assert_rewrite("tests.support.blob_store_promises", "tests.support.launcher_promises")
 
 pytest_plugins = ["tests.support.both_clients", "tests.support.servers", "tests.support.stacks", "tests.support.triton"]

@@ -11,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from tests.support.code_reader import add_code_pipeline
 from tests.support.processes import wait_until
 from tests.support.servers import part_environment
 from tests.support.stacks import HASTE, free_port
 from vidette_local import credentials
-from vidette_local.parts.part import running
+from vidette_local.parts.part import Part, running
 from vidette_local.parts.s3 import S3Part
 from vidette_local.settings import PartName
 from vidette_local.stack_process import StackProcess
@@ -119,14 +120,36 @@ class StoreWay:
         writer.close()
 
 
+class StorePart(Part, Protocol):
+    """A store as a part of a stack, with what a client of it needs."""
+
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def access_key(self) -> str: ...
+    @property
+    def secret_key(self) -> str: ...
+
+
+def _embedded(folder: Path, access_key: str, secret_key: str) -> StorePart:
+    return S3Part(folder, free_port(), access_key, secret_key, part_environment())
+
+
 @contextmanager
-def stack_before_a_store(folder: Path, **variables: str) -> Iterator[tuple[StackProcess, StoreWay]]:
-    """Must be entered from the main thread, outside a running event loop."""
+def stack_before_a_store(
+    folder: Path, make_store: Callable[[Path, str, str], StorePart] = _embedded, **variables: str
+) -> Iterator[tuple[StackProcess, StoreWay]]:
+    """Must be entered from the main thread, outside a running event loop.
+
+    `make_store` takes a folder and the stack's two keys; it may be any store that has a bucket of the stack's name.
+    """
     home = folder / "home"
     home.mkdir(parents=True)
     add_code_pipeline(home / "models")
     secrets = credentials.load_or_make(home / "secrets.json")
-    store = S3Part(folder / "store", free_port(), secrets.s3_access_key, secrets.s3_secret_key, part_environment())
+    store = make_store(folder / "store", secrets.s3_access_key, secrets.s3_secret_key)
     parts = ",".join(name for name in PartName if name is not PartName.S3)
     settings = {**HASTE, "VIDETTE_HTTP_PORT": str(free_port()), "VIDETTE_PARTS": parts, **variables}
     stack = StackProcess(home, settings, start_seconds=300, messages=folder / "messages")
@@ -134,7 +157,7 @@ def stack_before_a_store(folder: Path, **variables: str) -> Iterator[tuple[Stack
         try:
             stack.launch()
             wait_until((home / "ports.json").exists, 60, "the stack has picked its ports")
-            way = StoreWay(json.loads((home / "ports.json").read_text())["s3"], store.port)
+            way = StoreWay(json.loads((home / "ports.json").read_text())["s3"], int(store.address.rpartition(":")[2]))
             way.start()
             try:
                 stack.url = stack.wait_ready()
