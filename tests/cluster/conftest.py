@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.backing import Backing
 from tests.support.cluster import Cluster, any_cluster
 from tests.support.doors import Doors, doors
-from tests.support.installation import Backing, Installation, installed
+from tests.support.installation import Installation, installed
 from tests.support.servers import PostgresServer, StoreEndpoint, nats_running
 from tests.support.service_images import ServiceImages, service_images
 from vidette.client import Client

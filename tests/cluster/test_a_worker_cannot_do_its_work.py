@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 
 from tests.support.clips import numbered_clip
+from tests.support.helm import Values
 from tests.support.installation import Installation, eventually
 from tests.support.operators_guide import followed
 from tests.support.stacks import PIPELINE_ID, completed, numbers
@@ -23,7 +22,6 @@ from vidette_core.domain.errors import ErrorCode
 FRAMES = 40
 IMPATIENT = {"VIDETTE_START_PATIENCE_S": "4", "VIDETTE_REFUSED_START_PATIENCE_S": "4"}
 PULLED_FROM_NOWHERE = "registry.invalid/worker:typo"
-Pod = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -31,36 +29,22 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return numbered_clip(tmp_path_factory.mktemp("clip"), FRAMES)
 
 
-def with_memory(limit: str) -> Callable[[Pod], None]:
-    def change(pod: Pod) -> None:
-        pod["containers"][0]["resources"]["limits"]["memory"] = limit
-        pod["containers"][0]["resources"]["requests"]["memory"] = limit
-
-    return change
+def with_memory(limit: str) -> Values:
+    return {"worker": {"resources": {"limits": {"memory": limit}, "requests": {"memory": limit}}}}
 
 
-def with_image(reference: str) -> Callable[[Pod], None]:
-    def change(pod: Pod) -> None:
-        pod["containers"][0]["image"] = reference
-
-    return change
+def on_nodes(label: str) -> Values:
+    return {"worker": {"nodeSelector": {label: "yes"}}}
 
 
-def on_nodes(label: str) -> Callable[[Pod], None]:
-    def change(pod: Pod) -> None:
-        pod["nodeSelector"] = {label: "yes"}
-
-    return change
-
-
-def with_a_missing_key(pod: Pod) -> None:
-    pod["containers"][0]["env"] = [
-        {"name": "ABSENT", "valueFrom": {"configMapKeyRef": {"name": "nobody-made-it", "key": "k"}}}
-    ]
-
-
-def with_a_folder_of_the_node(pod: Pod) -> None:
-    pod["volumes"] = [{"name": "node", "hostPath": {"path": "/"}}]
+WITH_AN_UNKNOWN_IMAGE = {"worker": {"image": PULLED_FROM_NOWHERE}}
+WITH_A_MISSING_KEY = {
+    "worker": {
+        "extraEnv": [{"name": "ABSENT", "valueFrom": {"configMapKeyRef": {"name": "nobody-made-it", "key": "k"}}}]
+    }
+}
+WITH_NO_TRITON = {"triton": {"external": {"address": "vidette-triton.invalid:8001"}}}
+WITH_A_FOLDER_OF_THE_NODE = {"worker": {"extraVolumes": [{"name": "node", "hostPath": {"path": "/"}}]}}
 
 
 def told(vidette: Installation, job_id: UUID, reason: str) -> str:
@@ -110,7 +94,7 @@ def test_a_worker_that_runs_out_of_memory_fails_the_job_where_there_is_no_more(
 def test_an_image_that_cannot_be_pulled_fails_the_job_after_the_patience_for_it(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
-    with vidette.changed(with_image(PULLED_FROM_NOWHERE), **IMPATIENT):
+    with vidette.changed(WITH_AN_UNKNOWN_IMAGE, **IMPATIENT):
         job_id = through.submit(clip, PIPELINE_ID)
         code, sentence = failed(through, job_id)
     assert code == ErrorCode.WORKER_UNAVAILABLE
@@ -149,16 +133,16 @@ def test_a_pod_that_fits_no_node_yet_runs_as_soon_as_there_is_one(
 @pytest.mark.parametrize(
     ("change", "reason", "section", "shown"),
     [
-        (with_image(PULLED_FROM_NOWHERE), "ImagePull", "The image cannot be pulled", PULLED_FROM_NOWHERE),
-        (with_a_missing_key, "ConfigurationError", "A worker's configuration is wrong", "nobody-made-it"),
-        (with_a_folder_of_the_node, "AdmissionRefused", "A policy refuses the pod", "hostPath"),
+        (WITH_AN_UNKNOWN_IMAGE, "ImagePull", "The image cannot be pulled", PULLED_FROM_NOWHERE),
+        (WITH_A_MISSING_KEY, "ConfigurationError", "A worker's configuration is wrong", "nobody-made-it"),
+        (WITH_A_FOLDER_OF_THE_NODE, "AdmissionRefused", "A policy refuses the pod", "hostPath"),
     ],
 )
 def test_a_template_that_no_pod_can_start_from_is_told_and_after_its_mending_the_next_attempt_goes_on(
     vidette: Installation,
     through: Client,
     clip: Path,
-    change: Callable[[Pod], None],
+    change: Values,
     reason: str,
     section: str,
     shown: str,
@@ -217,7 +201,7 @@ def test_a_quota_that_is_reached_holds_the_job_until_there_is_room(
 def test_a_worker_for_whom_triton_is_away_ends_with_75_and_the_job_waits(
     vidette: Installation, through: Client, clip: Path
 ) -> None:
-    with vidette.changed(VIDETTE_TRITON_URL="vidette-triton.invalid:8001", VIDETTE_PATIENCE_S="2"):
+    with vidette.changed(WITH_NO_TRITON, VIDETTE_PATIENCE_S="2"):
         job_id = through.submit(clip, PIPELINE_ID)
         told(vidette, job_id, "Waited")
         assert "triton" in followed("Something that workers need is away", vidette, job_id).lower()

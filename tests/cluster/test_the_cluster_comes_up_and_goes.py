@@ -81,7 +81,9 @@ def phase(cluster: Cluster, space: str, pod: str) -> str:
 def traces(told: dict[str, Any]) -> list[str]:
     """What the machine still has of this cluster."""
     name, state = told["name"], str(Path(told["kubeconfig"]).parent)
-    found = [str(folder) for folder in Path("/sys/fs/cgroup").glob(f"**/{name}")]
+    # Right below each hierarchy's root: a deeper look would walk into folders that go away just then.
+    roots = Path("/sys/fs/cgroup")
+    found = [str(folder) for pattern in (name, f"*/{name}") for folder in roots.glob(pattern)]
     found += [
         line for line in subprocess.check_output(["ip", "-o", "link"], text=True).splitlines() if name[-8:] in line
     ]

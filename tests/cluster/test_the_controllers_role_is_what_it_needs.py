@@ -14,7 +14,8 @@ from uuid import UUID
 import pytest
 import yaml
 
-from tests.support.cluster import REPOSITORY, Cluster, CommandFailed
+from tests.support.cluster import Cluster, CommandFailed
+from tests.support.helm import CHART
 from tests.support.kube_rig import namespace
 from vidette_controller.manifests import JobTemplate
 from vidette_core.adapters.kube.connection import KubeConnection
@@ -22,12 +23,14 @@ from vidette_core.adapters.kube.launcher import KubeLauncher
 from vidette_core.ports.errors import PortError, Rejected
 from vidette_core.ports.launcher import LaunchSpec, Note
 
-ROLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "deploy" / "dev" / "controller-role.yaml").read_text())
+RULES: list[dict[str, Any]] = yaml.safe_load((CHART / "files" / "controller-rules.yaml").read_text())
+ROLE = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role"}
 RELEASE = "role-test"
+OWNER = "vidette-controller"
 POD = {"spec": {"containers": [{"name": "worker", "image": "registry.invalid/nothing:1"}]}}
 VERBS = [
     (group, resource, verb)
-    for rule in ROLE["rules"]
+    for rule in RULES
     for group in rule["apiGroups"]
     for resource in rule["resources"]
     for verb in rule["verbs"]
@@ -59,11 +62,28 @@ class Watched(KubeConnection):
 
 def without(removed: tuple[str, str, str] | None) -> dict[str, Any]:
     """The Role, one verb short."""
-    rules = []
-    for group, resource, verb in VERBS:
-        if (group, resource, verb) != removed:
-            rules.append({"apiGroups": [group], "resources": [resource], "verbs": [verb]})
+    rules = [
+        {**rule, "apiGroups": [group], "resources": [resource], "verbs": [verb]}
+        for rule in RULES
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if (group, resource, verb) != removed
+    ]
     return {**ROLE, "rules": rules}
+
+
+def deployment(namespace: str) -> dict[str, Any]:
+    """The controller's own, without a pod: all that matters here is that it can own Jobs."""
+    labels = {"app": OWNER}
+    template = {"metadata": {"labels": labels}, "spec": POD["spec"]}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": OWNER, "namespace": namespace},
+        "spec": spec,
+    }
 
 
 def kubeconfig(cluster: Cluster, name: str, folder: Path) -> Path:
@@ -89,7 +109,7 @@ async def connected(cluster: Cluster, folder: Path, role: dict[str, Any]) -> Asy
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "controller"},
             "subjects": [{"kind": "ServiceAccount", "name": "controller", "namespace": name}],
         }
-        await asyncio.to_thread(cluster.apply, account, own, binding)
+        await asyncio.to_thread(cluster.apply, account, own, binding, deployment(name))
         path = await asyncio.to_thread(kubeconfig, cluster, name, folder)
         connection = await Watched.open(path, 10.0)
         connection.refused = []
@@ -101,7 +121,7 @@ async def connected(cluster: Cluster, folder: Path, role: dict[str, Any]) -> Asy
 
 async def everything(cluster: Cluster, connection: Watched, name: str) -> None:
     """Each thing that the launcher ever does, whatever becomes of the one before."""
-    launcher = KubeLauncher(connection, name, RELEASE, JobTemplate(RELEASE, POD, 1, 60), keep_s=60)
+    launcher = KubeLauncher(connection, name, RELEASE, JobTemplate(RELEASE, POD, 1, 60), keep_s=60, owner=OWNER)
     following = asyncio.create_task(launcher.run())
     spec = LaunchSpec("vidette-role-a1", UUID(int=5), 1, "hash", {}, {"VIDETTE_JOB_TOKEN": "x"})
     other = replace(spec, name="vidette-role-a2", attempt=2)
@@ -145,7 +165,7 @@ async def _delete(launcher: KubeLauncher, job: str) -> None:
 
 
 async def test_with_its_role_the_controller_may_do_all_that_it_does(cluster: Cluster, tmp_path: Path) -> None:
-    async with connected(cluster, tmp_path, ROLE) as (connection, name):
+    async with connected(cluster, tmp_path, without(None)) as (connection, name):
         await everything(cluster, connection, name)
         assert connection.refused == []
         assert cluster.get("-n", name, "job", "vidette-role-a1")["spec"]["ttlSecondsAfterFinished"] == 60

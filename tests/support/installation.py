@@ -1,33 +1,27 @@
-"""Vidette in a cluster: api, controller and workers as pods of `deploy/dev`, in a namespace that admits restricted pods only.
-
-PostgreSQL, NATS and the S3 store are servers of the test on this machine, Triton is the embedded stack's, so that both ways of
-running analyse with one and the same server. Pods reach them through doors.
-"""
+"""Vidette in a cluster: installed by Helm from the chart, in a namespace that admits restricted pods only."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import psutil
-import yaml
 
-from tests.support.cluster import REPOSITORY, Cluster, CommandFailed
+from tests.support.backing import Backing, Seen, merged, secret_of, values_for
+from tests.support.cluster import Cluster, CommandFailed
 from tests.support.doors import Doors
+from tests.support.helm import Helm, Values
 from tests.support.port_forward import answers, forwarded
-from tests.support.servers import NatsServer, PostgresServer, StoreEndpoint, part_environment
+from tests.support.servers import part_environment
 from tests.support.service_images import ServiceImages
 from tests.support.stacks import HASTE, free_port
 from vidette_core.adapters.kube.names import JOB_ID
 
-DEV = REPOSITORY / "deploy" / "dev"
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 START_S = 90.0
 Found = TypeVar("Found")
@@ -35,47 +29,19 @@ _PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Backing:
-    """The servers that an installation needs, as this machine knows them. `catalog`: the models that this Triton serves."""
-
-    postgres: PostgresServer
-    database: str = field(repr=False)  # its URL
-    nats: NatsServer
-    store: StoreEndpoint
-    triton: str
-    catalog: Path
-
-    def seen_through(self, doors: Doors) -> tuple[dict[str, str], dict[str, str]]:
-        """What everybody may know of them, and what nobody may, as the pods have to be told it."""
-
-        def through(url: str) -> str:
-            address = url.partition("://")[2].rpartition("@")[2].partition("/")[0]
-            return url.replace(address, doors.to(address))
-
-        settings = {
-            "VIDETTE_STORE_ENDPOINT": through(self.store.endpoint),
-            "VIDETTE_STORE_BUCKET": self.store.bucket,
-            "VIDETTE_STORE_REGION": self.store.region,
-            "VIDETTE_TRITON_URL": doors.to(self.triton),
-        }
-        secrets = {
-            "VIDETTE_DATABASE_URL": through(self.database),
-            "VIDETTE_STORE_ACCESS_KEY": self.store.access_key,
-            "VIDETTE_STORE_SECRET_KEY": self.store.secret_key,
-            "VIDETTE_NATS_URL": through(self.nats.url),
-            "VIDETTE_TOKEN_SECRET": "of-the-tests-" + uuid4().hex,
-        }
-        return settings, secrets
-
-
-@dataclass(frozen=True, slots=True)
 class Installation:
-    """A running one. `url`: where clients reach its api."""
+    """A running one. `url`: where clients reach its api; `values`: of the chart; `folder`: for files of the test's own."""
 
     cluster: Cluster
     namespace: str
     url: str
-    overlay: Path
+    values: Values
+    seen: Seen
+    folder: Path
+
+    @property
+    def helm(self) -> Helm:
+        return Helm(self.cluster, self.namespace)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, limit_s: float = 60.0) -> str:
         return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin, limit_s=limit_s)
@@ -150,37 +116,41 @@ class Installation:
 
     def controller_outside(self) -> dict[str, str]:
         """The environment of a controller that runs on this machine, beside those in the cluster or in their place."""
-        lines = [line for name in ("settings.env", "secrets.env") for line in (self.overlay / name).read_text().split()]
+        template = self.folder / "worker.yaml"
+        template.write_text(
+            self.cluster.get("-n", self.namespace, "configmap", "vidette-worker")["data"]["worker.yaml"]
+        )
+        told: dict[str, str] = self.cluster.get("-n", self.namespace, "configmap", "vidette-settings")["data"]
+        secrets = self.seen.secrets
         return {
             **part_environment(),
-            **dict(line.split("=", 1) for line in lines),
+            **told,
+            "VIDETTE_DATABASE_URL": secrets["database-url"],
+            "VIDETTE_NATS_URL": secrets["nats-url"],
+            "VIDETTE_STORE_ACCESS_KEY": secrets["store-access-key"],
+            "VIDETTE_STORE_SECRET_KEY": secrets["store-secret-key"],
+            "VIDETTE_TOKEN_SECRET": secrets["token-secret"],
+            "VIDETTE_TRITON_URL": self.seen.triton,
             "VIDETTE_GATEWAY_URL": "http://vidette-gateway:8001",
             "VIDETTE_KUBERNETES_NAMESPACE": self.namespace,
-            "VIDETTE_KUBERNETES_WORKER_TEMPLATE": str(self.overlay / "worker.yaml"),
+            "VIDETTE_KUBERNETES_WORKER_TEMPLATE": str(template),
             "VIDETTE_KUBERNETES_KUBECONFIG": str(self.cluster.kubeconfig),
             "VIDETTE_OPS_PORT": str(free_port()),
         }
 
     @contextmanager
-    def changed(self, worker: Callable[[dict[str, Any]], None] | None = None, **settings: str) -> Iterator[None]:
-        """With another pod template of the workers or other settings, until the end of the block."""
-        files = {name: (self.overlay / name).read_text() for name in ("worker.yaml", "settings.env")}
-        template = yaml.safe_load(files["worker.yaml"])
-        if worker is not None:
-            worker(template["spec"])
-        kept = dict(line.split("=", 1) for line in files["settings.env"].splitlines())
-        self._rewrite({"worker.yaml": json.dumps(template), "settings.env": _lines({**kept, **settings})})
+    def changed(self, values: Values | None = None, **settings: str) -> Iterator[None]:
+        """Upgraded with other values, and variables of docs/settings.md, until the end of the block."""
+        self._upgrade(merged(merged(self.values, values or {}), {"settings": settings}))
         try:
             yield
         finally:
-            self._rewrite(files)
+            self._upgrade(self.values)
 
-    def _rewrite(self, files: Mapping[str, str]) -> None:
-        for name, content in files.items():
-            (self.overlay / name).write_text(content)
-        _apply(self.cluster, self.overlay)
-        for deployment in ("api", "controller"):
-            _wait_ready(self.cluster, self.namespace, f"vidette-{deployment}")
+    def _upgrade(self, values: Values) -> None:
+        with _told_why(self.cluster, self.namespace):
+            # The schema is as it was, and the hook would cost each test some seconds.
+            self.helm.upgrade(merged(values, {"migrations": {"enabled": False}}), limit_s=START_S)
         eventually(lambda: answers(self.url), "the api")
 
 
@@ -195,87 +165,50 @@ def eventually(look: Callable[[], Found | None], what: str, limit_s: float = _PA
 
 @contextmanager
 def installed(
-    cluster: Cluster, images: ServiceImages, backing: Backing, doors: Doors, folder: Path, **settings: str
+    cluster: Cluster,
+    images: ServiceImages,
+    backing: Backing,
+    doors: Doors,
+    folder: Path,
+    values: Values | None = None,
+    **settings: str,
 ) -> Iterator[Installation]:
-    """Install, wait until all is ready, and take everything away again. `settings` are variables of docs/settings.md."""
+    """Install, wait until all is ready, and take everything away again.
+
+    `values` are laid over those that a test's cluster needs; `settings` are variables of docs/settings.md.
+    """
     name = f"vidette-{uuid4().hex[:8]}"
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
-    overlay = _overlay(folder / "overlay", name, images, backing, doors, settings)
-    cluster.apply(namespace)
+    seen = backing.seen_through(doors)
+    values = merged(values_for(cluster, images, seen, {**HASTE, **settings}), values or {})
+    cluster.apply(namespace, secret_of(name, seen))
+    # `apply` would put all of it into an annotation, where it has no room.
+    catalog = f"--from-file=catalog.json={backing.catalog}"
+    cluster.kubectl("-n", name, "create", "configmap", "vidette-catalog", catalog)
     try:
-        _apply(cluster, overlay)
-        for deployment in ("api", "controller"):
-            _wait_ready(cluster, name, f"vidette-{deployment}")
-        with _reached(cluster, name, "vidette-api", 8000) as url:
-            yield Installation(cluster, name, url, overlay)
+        with _told_why(cluster, name):
+            Helm(cluster, name).install(values, limit_s=START_S)
+        with _reached(cluster, name, "vidette-api", 80) as url:
+            yield Installation(cluster, name, url, values, seen, folder)
     finally:
-        # Jobs first: a namespace with unfinished Jobs may take minutes to go.
+        # The Jobs go with the release; a namespace with unfinished ones may take minutes to go.
         cluster.kubectl("-n", name, "delete", "deployments,jobs", "--all", "--wait=false")
         cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def _overlay(
-    folder: Path,
-    namespace: str,
-    images: ServiceImages,
-    backing: Backing,
-    doors: Doors,
-    settings: Mapping[str, str],
-) -> Path:
-    shutil.copytree(DEV, folder / "dev")
-    shutil.copy(backing.catalog, folder / "catalog.json")
-    told, secrets = backing.seen_through(doors)
-    (folder / "secrets.env").write_text(_lines(secrets))
-    (folder / "settings.env").write_text(_lines({**HASTE, **told, **settings}))
-    template = yaml.safe_load((DEV / "worker.yaml").read_text())
-    (worker,) = template["spec"]["containers"]
-    worker["image"] = images.frame_worker
-    # A test's node is small, and two jobs have to fit beside everything else.
-    worker["resources"]["requests"] = {"cpu": "50m", "memory": "256Mi"}
-    (folder / "worker.yaml").write_text(json.dumps(template))
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": namespace,
-        "resources": ["dev"],
-        "images": [_image("vidette-api", images.api), _image("vidette-controller", images.controller)],
-        "configMapGenerator": [
-            {"name": "vidette-settings", "envs": ["settings.env"]},
-            {"name": "vidette-catalog", "files": ["catalog.json"]},
-            {"name": "vidette-worker", "behavior": "replace", "files": ["worker.yaml"]},
-        ],
-        "secretGenerator": [{"name": "vidette-secrets", "envs": ["secrets.env"]}],
-    }
-    (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
-    return folder
-
-
-def _lines(variables: Mapping[str, str]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in variables.items())
-
-
-def _image(name: str, reference: str) -> dict[str, str]:
-    new, _, tag = reference.rpartition(":")
-    return {"name": name, "newName": new, "newTag": tag}
-
-
-def _apply(cluster: Cluster, overlay: Path) -> None:
-    manifests = cluster.kubectl("kustomize", str(overlay))
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
-
-
-def _wait_ready(cluster: Cluster, namespace: str, deployment: str) -> None:
-    limit = f"--timeout={START_S:g}s"
+@contextmanager
+def _told_why(cluster: Cluster, namespace: str) -> Iterator[None]:
+    """What the pods say, when Helm only says that they did not get ready."""
     try:
-        cluster.kubectl("-n", namespace, "rollout", "status", f"deployment/{deployment}", limit, limit_s=START_S + 10)
+        yield
     except CommandFailed as error:
-        component = f"app.kubernetes.io/component={deployment.removeprefix('vidette-')}"
-        told = cluster.kubectl("-n", namespace, "describe", "pods", "-l", component)
+        told = cluster.kubectl("-n", namespace, "describe", "pods")
         try:
-            told += cluster.kubectl("-n", namespace, "logs", "--all-containers", "--tail=40", "-l", component)
+            selector = "app.kubernetes.io/part-of=vidette"
+            told += cluster.kubectl("-n", namespace, "logs", "--all-containers", "--tail=40", "-l", selector)
         except CommandFailed as none:
             told += str(none)
-        raise AssertionError(f"{deployment} did not get ready:\n{told}") from error
+        raise AssertionError(f"{error}\n{told}") from error
 
 
 @contextmanager
