@@ -6,9 +6,10 @@ export PATH := $(CURDIR)/.runtime/uv/bin:$(PATH)
 BIN := .venv/bin
 PACKAGES := libs services deploy tests
 CLUSTER_CORE := real_clips_go_through_real_pods a_pod_is_lost controllers_die_or_meet a_token_opens_one_job_only \
-	kubernetes_jobs_keep_the_launchers_promises the_controllers_role_is_what_it_needs images_hold_what_their_service_needs
+	kubernetes_jobs_keep_the_launchers_promises the_controllers_role_is_what_it_needs images_hold_what_their_service_needs \
+	every_rendering_of_the_chart_is_valid a_release_is_upgraded_rolled_back_and_uninstalled
 
-.PHONY: help setup setup-dev demo up ps down test test-cluster test-cluster-core cluster-programs lint format clean
+.PHONY: help setup setup-dev demo up ps down test test-cluster test-cluster-core cluster-programs kind-up kind-cluster kind-down test-stores lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -37,11 +38,23 @@ test: setup-dev ## all tests that need no cluster, on real servers
 test-cluster: cluster-programs ## tests on a real Kubernetes, which is built from its Go modules the first time
 	$(BIN)/pytest tests/cluster --timeout 600 $(ARGS)
 
-test-cluster-core: cluster-programs ## what CI runs of them: the main job, lost pods and controllers, the Role, tokens, images
+test-cluster-core: cluster-programs ## what CI runs of them: the main job, lost pods and controllers, the Role, tokens, images, the chart
 	$(BIN)/pytest $(CLUSTER_CORE:%=tests/cluster/test_%.py) --timeout 600 $(ARGS)
 
 cluster-programs: setup-dev
 	@test -n "$$VIDETTE_TEST_KUBECONFIG" || PYTHONPATH=deploy/testcluster $(BIN)/python -m vidette_testcluster build
+
+kind-up: ## Vidette in a cluster on this machine, by Docker and kind
+	@$(PYTHON) deploy/kind/up.py
+
+kind-cluster: ## only the cluster, for `tilt up`
+	@$(PYTHON) deploy/kind/up.py --only-cluster
+
+kind-down: ## remove that cluster and all that is in it
+	kind delete cluster --name vidette
+
+test-stores: setup-dev ## try four stores, two built from their Go modules, and write docs/stores.md anew; by hand
+	PYTHONPATH=deploy/testcluster $(BIN)/pytest tests/stores --timeout 600 $(ARGS)
 
 lint: setup-dev ## ruff, mypy and the layers
 	$(BIN)/ruff format --check $(PACKAGES)
