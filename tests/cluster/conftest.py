@@ -11,7 +11,7 @@ from tests.support.backing import Backing
 from tests.support.cluster import Cluster, any_cluster
 from tests.support.doors import Doors, doors
 from tests.support.installation import Installation, installed
-from tests.support.servers import PostgresServer, StoreEndpoint, nats_running
+from tests.support.servers import Databases, StoreEndpoint
 from tests.support.service_images import ServiceImages, service_images
 from vidette.client import Client
 from vidette_local.stack_process import StackProcess
@@ -45,18 +45,10 @@ def ways_out(cluster: Cluster) -> Iterator[Doors]:
 
 
 @pytest.fixture(scope="session")
-def backing(
-    postgres_server: PostgresServer,
-    session_postgres_url: str,
-    s3: StoreEndpoint,
-    stack: StackProcess,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Backing]:
-    """Servers of its own, and the Triton of the embedded stack, whose results are compared with the cluster's."""
-    with nats_running(tmp_path_factory.mktemp("nats")) as nats:
-        triton = str(stack.part("triton")["address"])
-        catalog = stack.home.path / "models" / "catalog.json"
-        yield Backing(postgres_server, session_postgres_url, nats, s3, triton, catalog)
+def backing(postgres_databases: Databases, s3: StoreEndpoint, stack: StackProcess) -> Backing:
+    """The Triton is the embedded stack's, whose results are compared with the cluster's."""
+    catalog = stack.home.path / "models" / "catalog.json"
+    return Backing(postgres_databases, s3, str(stack.part("triton")["address"]), catalog)
 
 
 @pytest.fixture(scope="session")

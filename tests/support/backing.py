@@ -6,6 +6,8 @@ running analyse with one and the same server. Pods reach them through doors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,38 +16,39 @@ from uuid import uuid4
 from tests.support.cluster import Cluster
 from tests.support.doors import Doors
 from tests.support.helm import Values
-from tests.support.servers import NatsServer, PostgresServer, StoreEndpoint
+from tests.support.servers import Databases, StoreEndpoint, nats_running
 from tests.support.service_images import ServiceImages
 
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """The servers that an installation needs, as this machine knows them. `catalog`: the models that this Triton serves."""
+    """What installations share, as this machine knows it. `catalog`: the models that this Triton serves."""
 
-    postgres: PostgresServer
-    database: str = field(repr=False)  # its URL
-    nats: NatsServer
+    databases: Databases
     store: StoreEndpoint
     triton: str
     catalog: Path
 
-    def seen_through(self, doors: Doors) -> Seen:
-        """As the pods have to be told of them."""
+    @contextmanager
+    def seen_through(self, doors: Doors, folder: Path) -> Iterator[Seen]:
+        """As the pods of one installation have to be told of them. A database and a NATS are its own: controllers of two
+        releases that share their rows would take the Jobs of each other for lost."""
+        with self.databases.own() as database, nats_running(folder / "nats") as nats:
+            store = {"bucket": self.store.bucket, "region": self.store.region}
+            secrets = {
+                "database-url": _through(doors, database),
+                "nats-url": _through(doors, nats.url),
+                "store-access-key": self.store.access_key,
+                "store-secret-key": self.store.secret_key,
+                "token-secret": "of-the-tests-" + uuid4().hex,
+                "triton-control-secret": uuid4().hex,
+            }
+            yield Seen({**store, "endpoint": _through(doors, self.store.endpoint)}, doors.to(self.triton), secrets)
 
-        def through(url: str) -> str:
-            address = url.partition("://")[2].rpartition("@")[2].partition("/")[0]
-            return url.replace(address, doors.to(address))
 
-        store = {"endpoint": through(self.store.endpoint), "bucket": self.store.bucket, "region": self.store.region}
-        secrets = {
-            "database-url": through(self.database),
-            "nats-url": through(self.nats.url),
-            "store-access-key": self.store.access_key,
-            "store-secret-key": self.store.secret_key,
-            "token-secret": "of-the-tests-" + uuid4().hex,
-            "triton-control-secret": uuid4().hex,
-        }
-        return Seen(store, doors.to(self.triton), secrets)
+def _through(doors: Doors, url: str) -> str:
+    address = url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+    return url.replace(address, doors.to(address))
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,23 +177,23 @@ def installed(
 
     `values` are laid over those that a test's cluster needs; `settings` are variables of docs/settings.md.
     """
-    name = f"vidette-{uuid4().hex[:8]}"
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
-    seen = backing.seen_through(doors)
-    values = merged(values_for(cluster, images, seen, {**HASTE, **settings}), values or {})
-    cluster.apply(namespace, secret_of(name, seen))
-    # `apply` would put all of it into an annotation, where it has no room.
-    catalog = f"--from-file=catalog.json={backing.catalog}"
-    cluster.kubectl("-n", name, "create", "configmap", "vidette-catalog", catalog)
-    try:
-        with _told_why(cluster, name):
-            Helm(cluster, name).install(values, limit_s=START_S)
-        with _reached(cluster, name, "vidette-api", 80) as url:
-            yield Installation(cluster, name, url, values, seen, folder)
-    finally:
-        # The Jobs go with the release; a namespace with unfinished ones may take minutes to go.
-        cluster.kubectl("-n", name, "delete", "deployments,jobs", "--all", "--wait=false")
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with backing.seen_through(doors, folder) as seen:
+        name = f"vidette-{uuid4().hex[:8]}"
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
+        values = merged(values_for(cluster, images, seen, {**HASTE, **settings}), values or {})
+        cluster.apply(namespace, secret_of(name, seen))
+        # `apply` would put all of it into an annotation, where it has no room.
+        catalog = f"--from-file=catalog.json={backing.catalog}"
+        cluster.kubectl("-n", name, "create", "configmap", "vidette-catalog", catalog)
+        try:
+            with _told_why(cluster, name):
+                Helm(cluster, name).install(values, limit_s=START_S)
+            with _reached(cluster, name, "vidette-api", 80) as url:
+                yield Installation(cluster, name, url, values, seen, folder)
+        finally:
+            # The Jobs go with the release; a namespace with unfinished ones may take minutes to go.
+            cluster.kubectl("-n", name, "delete", "deployments,jobs", "--all", "--wait=false")
+            cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @contextmanager

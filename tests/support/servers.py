@@ -9,7 +9,7 @@ Use them by naming the fixture; register this module once, in `tests/conftest.py
 | `postgres_server` | session | `PostgresServer`: the running server and `url(database)` |
 | `postgres_url` | function | URL (`postgresql+asyncpg://…`) of a fresh database, cloned from the migrated template |
 | `module_postgres_url` | module | the same, for tests that do not mind each other's rows |
-| `session_postgres_url` | session | the same, for one installation that serves many tests |
+| `postgres_databases` | session | the server and that template: `own()` makes such a database for as long as a block lasts |
 | `empty_postgres_url` | function | the same, without any table |
 | `nats_url` | session | URL with the token in it, JetStream on; use stream and consumer names of your own |
 | `s3` | session | `StoreEndpoint` of the store that the embedded stack runs (JuiceFS), its bucket made |
@@ -59,6 +59,20 @@ class PostgresServer:
 
     def url(self, database: str = "vidette") -> str:
         return self.part.url(database)
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """A server, and the name of the migrated database that others are cloned from."""
+
+    server: PostgresServer
+    template: str
+
+    @contextmanager
+    def own(self) -> Iterator[str]:
+        """The URL of a fresh database, which is dropped at the end."""
+        with _database(self.server, self.template) as url:
+            yield url
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +169,8 @@ def module_postgres_url(postgres_server: PostgresServer, _template: str) -> Iter
 
 
 @pytest.fixture(scope="session")
-def session_postgres_url(postgres_server: PostgresServer, _template: str) -> Iterator[str]:
-    with _database(postgres_server, _template) as url:
-        yield url
+def postgres_databases(postgres_server: PostgresServer, _template: str) -> Databases:
+    return Databases(postgres_server, _template)
 
 
 @pytest.fixture
