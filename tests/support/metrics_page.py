@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import yaml
 
@@ -15,16 +15,35 @@ from vidette_core.telemetry.metrics import METRICS, Metric, Service
 
 ALERTS = REPOSITORY / "charts" / "vidette" / "alerts" / "vidette.yaml"
 DASHBOARD = REPOSITORY / "charts" / "vidette" / "dashboards" / "vidette.json"
+TRITONS_OWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "nv_inference_queue_duration_us": ("model", "version"),
+    "nv_inference_request_success": ("model", "version"),
+    "nv_inference_request_failure": ("model", "version"),
+}
+"""What the dashboard may draw of Triton's metrics, with their labels; an integration test holds it against a real server."""
 _INTRODUCTION = """# Metrics, the dashboard, alerts
 
 Made from the code and from `charts/vidette/alerts`; a test holds this page to them. The api shows its metrics at the gateway's
 port 8001, the controller at 8002, each worker at 8003, Triton its own at 8002: `/metrics` everywhere.
 """
-_READING = """
+_READING = f"""
 ## Reading the dashboard
 
 `metrics.dashboard.enabled` of the chart brings it to Grafana's sidecar. By hand, import `charts/vidette/dashboards/vidette.json`.
+It shows one installation, that of the namespace chosen at its head. Of Triton's own metrics it draws
+{", ".join(f"`{name}`" for name in TRITONS_OWN)}; where Triton is in another
+namespace, those panels are empty.
 
+"""
+_ALERTS_HEAD = """
+## Alerts
+
+`metrics.rules.enabled` of the chart brings them to a Prometheus operator, for the namespace that it is installed in. By hand, put
+that namespace in the place of `$namespace`, and let Prometheus add the labels `namespace` and `pod`, as the chart's monitors do:
+
+```sh
+sed 's/[$]namespace/vidette/g' charts/vidette/alerts/vidette.yaml > vidette-rules.yaml
+```
 """
 _ROWS = (
     ("row", "normal", "not normal, and what next"),
@@ -49,12 +68,12 @@ _ROWS = (
     (
         "Workers",
         "`drained`, `evicted`, `told_to_end` when nodes go",
-        "`no_gpu`, `quota`, `image_pull` and the like: the Event on the Job has the command",
+        "jobs that cannot start, for `no_gpu`, `quota`, `image_pull` and the like: the Event on the Job has the command",
     ),
     (
         "Frames and Triton",
-        "the time of one inference is steady",
-        "it grows while frames do not: Triton is the limit; retries: it is away",
+        "the time of one inference is steady, Triton's queue mostly empty",
+        "either grows while frames do not: Triton is the limit, [Sizing](operations.md#sizing); retries: it is away",
     ),
 )
 
@@ -86,7 +105,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 def _alerts() -> str:
-    rows = ["\n## Alerts\n\n| alert | severity | meaning | what to do |\n|---|---|---|---|\n"]
+    rows = [f"{_ALERTS_HEAD}\n| alert | severity | meaning | what to do |\n|---|---|---|---|\n"]
     for rule in rules():
         said = rule["annotations"]
         anchor = said["runbook"].removeprefix("docs/")

@@ -42,6 +42,8 @@ class Explainer:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
         self._told: dict[str, set[tuple[Finding, str]]] = {}
+        for finding in Finding:  # as 0: Prometheus sees no increase in what begins at 1
+            DIAGNOSES.labels(finding.value)
 
     async def explain(self, launched: Iterable[LaunchedJob], now: datetime) -> None:
         """Raises nothing. `now` is the database's time."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,9 +14,11 @@ from vidette_controller.actions import DeleteJob
 from vidette_controller.apply import Applier
 from vidette_controller.checks import CANCELLED, Policy
 from vidette_controller.explaining import Explainer
+from vidette_controller.findings import EXPLANATIONS
 from vidette_controller.launch import Template, launch_of
 from vidette_controller.plan import plan
 from vidette_controller.settings import ControllerSettings
+from vidette_controller.starting import obstacle
 from vidette_core.domain.schedule import Snapshot
 from vidette_core.ports.errors import PortError, Unavailable
 from vidette_core.ports.jobs import Caps, Schedule
@@ -25,8 +28,10 @@ from vidette_core.settings import LeaseSettings
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import (
     JOBS_ENDED,
+    JOBS_NOT_STARTING,
     JOBS_PENDING,
     JOBS_RUNNING,
+    LAUNCHER_UNAVAILABLE,
     OLDEST_PENDING_SECONDS,
     TICK_SECONDS,
     TICKS_FAILED,
@@ -100,7 +105,9 @@ class Controller:
             snapshot = await self._schedule.snapshot()
             _count(snapshot)
             actions = plan(snapshot, launched, self._policy)
-            await self._explainer.explain(launched or (), snapshot.now)
+            if launched is not None:  # else what has been told of them would be forgotten, and told again
+                _count_not_starting(snapshot, launched)
+                await self._explainer.explain(launched, snapshot.now)
             done = await self._applier.apply(actions)
         # A deleted job may be listed until its pods have ended: looking again at once would only ask again.
         return bool(claimed) or any(not isinstance(action, DeleteJob) for action in done)
@@ -109,6 +116,7 @@ class Controller:
         try:
             return await self._launcher.list()
         except Unavailable as error:
+            LAUNCHER_UNAVAILABLE.inc()
             _log.warning("the launcher is away; what the rows can decide goes on", error=str(error))
             return None
 
@@ -142,3 +150,12 @@ def _count(snapshot: Snapshot) -> None:
     JOBS_PENDING.set(snapshot.pending)
     oldest = snapshot.oldest_pending or snapshot.now
     OLDEST_PENDING_SECONDS.set((snapshot.now - oldest).total_seconds())
+
+
+def _count_not_starting(snapshot: Snapshot, launched: Iterable[LaunchedJob]) -> None:
+    by_name = {job.name: job for job in launched}
+    there = [(job, by_name[job.launch_name]) for job in snapshot.jobs if job.launch_name in by_name]
+    obstacles = (obstacle(job, made, snapshot.now) for job, made in there)
+    found = Counter(each.diagnosis.finding for each in obstacles if each is not None)
+    for finding in (finding for finding, explanation in EXPLANATIONS.items() if explanation.wait is not None):
+        JOBS_NOT_STARTING.labels(finding.value).set(found[finding])

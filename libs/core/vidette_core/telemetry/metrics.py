@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -64,13 +65,19 @@ def _described(
 
 
 def _counter(service: Service, name: str, meaning: str, **labels: Values) -> Counter:
+    """Of values that are known, each is there as 0 from the start: Prometheus sees no increase in what begins at 1."""
     _described(Counter, service, name, meaning, labels)
-    return Counter(name, meaning, list(labels), registry=REGISTRIES[service])
+    counter = Counter(name, meaning, list(labels), registry=REGISTRIES[service])
+    known = [values for values in labels.values() if values is not None]
+    if labels and len(known) == len(labels):
+        for each in product(*known):
+            counter.labels(*each)
+    return counter
 
 
-def _gauge(service: Service, name: str, meaning: str) -> Gauge:
-    _described(Gauge, service, name, meaning, {})
-    return Gauge(name, meaning, registry=REGISTRIES[service])
+def _gauge(service: Service, name: str, meaning: str, **labels: Values) -> Gauge:
+    _described(Gauge, service, name, meaning, labels)
+    return Gauge(name, meaning, list(labels), registry=REGISTRIES[service])
 
 
 def _histogram(service: Service, name: str, meaning: str, **labels: Values) -> Histogram:
@@ -122,11 +129,18 @@ JOBS_PENDING = _gauge(
 OLDEST_PENDING_SECONDS = _gauge(
     Service.CONTROLLER, "vidette_oldest_pending_seconds", "Age of the oldest of them, seconds; 0 when none waits."
 )
+JOBS_NOT_STARTING = _gauge(
+    Service.CONTROLLER,
+    "vidette_jobs_not_starting",
+    "Launched jobs none of whose workers can start, by finding; every replica counts the same.",
+    finding=OPEN,
+)
 ACTIONS = _counter(Service.CONTROLLER, "vidette_controller_actions_total", "Actions applied, by kind.", action=OPEN)
 DIAGNOSES = _counter(
     Service.CONTROLLER,
     "vidette_controller_diagnoses_total",
-    "What kept workers from starting or ended them, told once for each launched job and pod, by finding.",
+    "What kept workers from starting or ended them, by finding: once for each launched job and pod, and at each launch that "
+    "is refused. Every replica counts for itself, and anew when it starts.",
     finding=OPEN,
 )
 TICK_SECONDS = _histogram(
@@ -136,6 +150,11 @@ TICK_SECONDS = _histogram(
 )
 TICKS_FAILED = _counter(
     Service.CONTROLLER, "vidette_controller_ticks_failed_total", "Rounds that something unavailable cut short."
+)
+LAUNCHER_UNAVAILABLE = _counter(
+    Service.CONTROLLER,
+    "vidette_controller_launcher_unavailable_total",
+    "Rounds in which the launcher, the API server as a rule, did not answer: only what the rows can decide went on.",
 )
 
 FRAMES_ANALYSED = _counter(
