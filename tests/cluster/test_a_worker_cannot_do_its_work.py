@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.backing import merged
 from tests.support.clips import numbered_clip
 from tests.support.helm import Values
 from tests.support.installation import Installation, eventually
@@ -71,7 +72,7 @@ def attempts_made(vidette: Installation, job_id: UUID) -> int:
 
 
 def test_a_worker_that_runs_out_of_memory_gets_more_once(vidette: Installation, through: Client, clip: Path) -> None:
-    with vidette.changed(with_memory("48Mi"), VIDETTE_KUBERNETES_WORKER_MEMORY_RETRY="2Gi"):
+    with vidette.changed(merged(with_memory("48Mi"), {"worker": {"memoryRetry": "2Gi"}})):
         job_id = through.submit(clip, PIPELINE_ID)
         assert numbers(completed(through, job_id)) == [(index, index) for index in range(FRAMES)]
         assert attempts_made(vidette, job_id) == 2

@@ -45,7 +45,11 @@ CHOICES: dict[str, dict[str, Any]] = {
         "labels": {"cost-centre": "7"},
         "image": {"pullSecrets": ["registry"]},
         "api": {"autoscaling": {"enabled": True}, "service": {"type": "LoadBalancer", "annotations": {"a": "b"}}},
-        "triton": {"replicas": 2, "tensorrt": {"enabled": True}, "engineCache": {"enabled": True}},
+        "triton": {
+            "replicas": 2,
+            "tensorrt": {"enabled": True},
+            "engineCache": {"enabled": True, "existingClaim": "engines"},
+        },
         "ingress": {"enabled": True, "host": "vidette.example.com", "tls": {"existingSecret": "tls"}},
         "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}], "hostnames": ["vidette.example.com"]},
         "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "rules", "dashboard")},
@@ -59,7 +63,15 @@ CHOICES: dict[str, dict[str, Any]] = {
         "api": {**WITH_VOLUMES, **SPREAD},
         "controller": {**WITH_VOLUMES, **SPREAD, "serviceAccount": {"existing": "mine"}},
         "worker": {**WITH_VOLUMES, "runtimeClassName": "gvisor", "memoryRetry": "8Gi"},
-        "triton": {**PLACED, **SPREAD, "runtimeClassName": "nvidia", "extraArgs": ["--log-verbose=1"]},
+        "triton": {
+            **WITH_VOLUMES,
+            **SPREAD,
+            "runtimeClassName": "nvidia",
+            "extraArgs": ["--log-verbose=1"],
+            "livenessProbe": {"exec": {"command": ["true"]}},
+        },
+        "migrations": WITH_VOLUMES,
+        "models": {"extraEnv": WITH_VOLUMES["extraEnv"], "extraVolumeMounts": WITH_VOLUMES["extraVolumeMounts"]},
     },
     "Secrets of each part": {
         "existingSecret": "",
@@ -72,6 +84,7 @@ CHOICES: dict[str, dict[str, Any]] = {
         },
         "triton": {"control": {"existingSecret": "c"}},
     },
+    "engines of its own": {"triton": {"tensorrt": {"enabled": True}, "engineCache": {"enabled": True}}},
     "models of a claim": {"models": {"source": "claim", "existingClaim": "models"}},
     "models of the store": {"models": {"source": "s3"}, "triton": {"gpu": {"enabled": False}}},
     "an HPA for Triton": {"triton": {"autoscaling": {"kind": "hpa"}}},
@@ -169,7 +182,8 @@ def test_helm_finds_nothing_to_say_against_an_example(cluster: Cluster, example:
     [
         ({"api": {"replicsa": 3}}, "replicsa"),
         ({"triton": {"gpu": {"count": "two"}}}, "count"),
-        ({"settings": {"MAX_RUNNING": "3"}}, "MAX_RUNNING"),
+        ({"settings": {"VIDETTE_MAX_RUNING": "3"}}, "VIDETTE_MAX_RUNING"),
+        ({"settings": {"VIDETTE_DATABASE_URL": "postgresql://vidette:secret@db/vidette"}}, "VIDETTE_DATABASE_URL"),
         ({"nats": {"url": "nats://user:password@nats:4222"}}, "nats"),
         ({"store": {"endpoint": ""}}, "store.endpoint"),
         ({"existingSecret": ""}, "existingSecret"),
@@ -177,8 +191,46 @@ def test_helm_finds_nothing_to_say_against_an_example(cluster: Cluster, example:
         ({"models": {"source": "configMap"}}, "models.source"),
         ({"models": {"source": "claim"}}, "models.existingClaim"),
         ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs"),
+        ({"triton": {"tensorrt": {"enabled": True}, "gpu": {"enabled": False}}}, "triton.tensorrt.enabled"),
+        ({"triton": {"engineCache": {"enabled": True}}}, "triton.engineCache.enabled"),
+        (
+            {"triton": {"replicas": 2, "tensorrt": {"enabled": True}, "engineCache": {"enabled": True}}},
+            "triton.engineCache.existingClaim",
+        ),
+        ({"triton": {"autoscaling": {"kind": "keda", "minReplicas": 9}}}, "triton.autoscaling.maxReplicas"),
+        ({"api": {"autoscaling": {"enabled": True, "minReplicas": 99}}}, "api.autoscaling.maxReplicas"),
     ],
 )
 def test_what_is_wrong_or_missing_is_told_by_its_name(cluster: Cluster, wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(CommandFailed, match=told):
         rendered(cluster, merged(LEAST, wrong))
+
+
+@pytest.mark.parametrize(
+    ("values", "part", "ports"),
+    [
+        ({}, "worker", {8001, 9000, 53}),
+        ({"store": {"endpoint": "https://s3.example.com"}}, "worker", {8001, 443, 53}),
+        ({"store": {"endpoint": "http://s3.example.com/"}}, "worker", {8001, 80, 53}),
+        ({"store": {"workerEndpoint": "https://inside.example.com:9443"}}, "worker", {8001, 9443, 53}),
+        ({"networkPolicy": {"store": {"port": 9001}}}, "worker", {8001, 9001, 53}),
+        (
+            {"triton": {"enabled": False, "external": {"address": "dns:///triton.ai:9901"}}},
+            "worker",
+            {8001, 9901, 9000, 53},
+        ),
+        ({"tracing": {"endpoint": "http://otel.observability:4318"}}, "worker", {8001, 9000, 4318, 53}),
+        ({"nats": {"url": "nats://nats.nats:4333"}}, "api", {5432, 4333, 9000, 53}),
+        ({"nats": {"url": "nats://nats.nats"}}, "api", {5432, 4222, 9000, 53}),
+        ({}, "controller", {5432, 4222, 9000, 443, 6443, 53}),
+    ],
+)
+def test_a_policy_opens_the_ports_that_the_addresses_name(
+    cluster: Cluster, values: dict[str, Any], part: str, ports: set[int]
+) -> None:
+    (policy,) = [
+        entry
+        for entry in made_of(cluster, values)
+        if entry["kind"] == "NetworkPolicy" and entry["metadata"]["name"] == f"vidette-{part}"
+    ]
+    assert {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]} == ports

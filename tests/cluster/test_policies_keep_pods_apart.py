@@ -30,7 +30,7 @@ pytestmark = pytest.mark.own_cluster
 PORTS = (8000, 8001, 8002, 8003)
 OUTSIDE = ("database", "nats", "store", "kubernetes", "elsewhere")
 DNS = ("dns", 53)
-PARTS = ("api", "controller", "worker", "triton", "migrations", "ingress", "monitoring", "stranger")
+PARTS = ("api", "controller", "worker", "triton", "migrations", "test", "ingress", "monitoring", "stranger")
 SERVED = {("api", 8000), ("api", 8001), ("controller", 8002), ("worker", 8003), ("triton", 8001), ("triton", 8002)}
 Place = tuple[str, int]
 
@@ -40,6 +40,7 @@ MAY: dict[str, set[Place]] = {
     "controller": {("database", 0), ("nats", 0), ("store", 0), ("kubernetes", 0), DNS},
     "triton": set(),
     "migrations": {("database", 0), DNS},
+    "test": {("api", 8000), ("kubernetes", 0), DNS},
 }
 """All that those who are isolated may reach."""
 LET_IN: dict[str, set[Place]] = {

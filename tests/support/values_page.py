@@ -46,7 +46,7 @@ def _leaves(node: yaml.MappingNode, prefix: str, lines: list[str], data: dict[st
 
 
 def _is_whole(path: str) -> bool:
-    return path.rpartition(".")[2] in {"resources", "labels"}
+    return path.rpartition(".")[2] in {"resources", "labels", "podSecurityContext"}
 
 
 def _comment_above(lines: list[str], number: int) -> str:

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.settings_page import SECTIONS
 from tests.support.values_page import CHART, PAGE, page, values
+from vidette.settings import ClientSettings
+from vidette_core.settings import TracingSettings
+from vidette_local.settings import LocalSettings
 
 TEXT = (CHART / "values.yaml").read_text()
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -48,3 +52,16 @@ def test_each_value_that_a_template_reads_is_there() -> None:
                 assert isinstance(at, dict), f"{file.name} reads {found}"
                 assert name in at, f"{file.name} reads {found}"
                 at = at[name]
+
+
+def test_settings_takes_the_variables_that_the_chart_leaves_open_and_no_other() -> None:
+    """A misspelt one, one that the chart would overrule and one with a secret are refused."""
+    others = (LocalSettings, ClientSettings, TracingSettings)
+    kinds = [kind for _, listed in SECTIONS for kind in listed if kind not in others]
+    known = {f"{kind.model_config.get('env_prefix', '')}{name}".upper() for kind in kinds for name in kind.model_fields}
+    templates = "".join(file.read_text() for file in sorted((CHART / "templates").iterdir()))
+    set_by_the_chart = set(re.findall(r"VIDETTE_[A-Z0-9_]+", templates))
+    fixed = {name for name in known if re.fullmatch(r"VIDETTE_(HTTP|GATEWAY|OPS)_(HOST|PORT)", name)}
+    elsewhere = {"VIDETTE_JOBS_SOCKET", "VIDETTE_KUBERNETES_KUBECONFIG"}  # of an embedded stack, of another cluster
+    allowed = sorted(known - set_by_the_chart - fixed - elsewhere)
+    assert SCHEMA["properties"]["settings"]["propertyNames"]["enum"] == allowed

@@ -34,6 +34,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
+{{/* Of pods that no new version of the chart shall replace when their own part of it is the same: those of Triton take minutes. */}}
+{{- define "vidette.podLabels" -}}
+{{ include "vidette.selector" . }}
+app.kubernetes.io/part-of: vidette
+{{- with .root.Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* The pods of the workers, which the controller makes and labels. */}}
 {{- define "vidette.workerSelector" -}}
 app.kubernetes.io/component: frame-worker

@@ -1,13 +1,7 @@
 {{/* What the pods of several parts have in common. */}}
 
 {{- define "vidette.podSecurity" -}}
-runAsNonRoot: true
-# As in the images, of whose user Kubernetes takes the number and leaves the group.
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
+{{ toYaml .Values.podSecurityContext }}
 {{- end }}
 
 {{- define "vidette.containerSecurity" -}}
@@ -127,8 +121,15 @@ checksum/settings: {{ include (print .Template.BasePath "/settings.yaml") . | sh
   envFrom:
     - configMapRef:
         name: {{ include "vidette.fullname" . }}-settings
+  {{- end }}
+  {{- if or (eq .Values.models.source "s3") .Values.models.extraEnv }}
   env:
+    {{- if eq .Values.models.source "s3" }}
     {{- include "vidette.storeEnv" . | trim | nindent 4 }}
+    {{- end }}
+    {{- with .Values.models.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
   securityContext:
     {{- include "vidette.containerSecurity" . | nindent 4 }}
@@ -144,6 +145,9 @@ checksum/settings: {{ include (print .Template.BasePath "/settings.yaml") . | sh
     {{- end }}
     - name: tmp
       mountPath: /tmp
+    {{- with .Values.models.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{- define "vidette.modelsVolumes" -}}
