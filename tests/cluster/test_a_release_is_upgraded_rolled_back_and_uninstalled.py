@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.support.doors import Doors
 from tests.support.helm import Values
 from tests.support.installation import Installation, eventually, installed
 from tests.support.service_images import ServiceImages
+from tests.support.slow_upload import submitted_slowly
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
 from vidette.models import JobState
@@ -82,10 +85,24 @@ def test_the_charts_own_test_finds_a_new_installation_right(release: Installatio
     ]
 
 
-def test_an_upgrade_while_a_video_runs_costs_no_frame(release: Installation, client: Client, clip: Path) -> None:
+def test_an_upgrade_while_a_video_runs_and_another_is_uploaded_costs_no_frame(
+    release: Installation, client: Client, clip: Path
+) -> None:
     job_id = client.submit(clip, PIPELINE_ID)
     release.running_pod(job_id)
-    release.helm.upgrade(with_new_values(release))
+    (before,) = release.get("pods", "-l", "app.kubernetes.io/component=api")
+    upgraded = Event()
+    with ThreadPoolExecutor() as beside:
+        upload = beside.submit(submitted_slowly, release.url, clip, lambda: not upgraded.is_set())
+        try:
+            release.helm.upgrade(with_new_values(release))
+            leaving = release.cluster.get("-n", release.namespace, "pod", before["metadata"]["name"])
+            assert "deletionTimestamp" in leaving["metadata"], "the old pod stays for the upload"
+        finally:
+            upgraded.set()
+        uploaded = upload.result(timeout=60)
+    assert uploaded is not None
+    assert numbers(completed(client, uploaded)) == ALL
     told = release.cluster.get("-n", release.namespace, "configmap", "vidette-settings")["data"]
     assert told["VIDETTE_MAX_RUNNING"] == "7"
     assert image_of(release, "vidette-api").endswith(":next")
