@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,9 @@ def test_tensorrt_is_for_detectors_only_and_can_be_taken_back(written: Path, tmp
     detector, text = tmp_path / "demo-detector" / "config.pbtxt", tmp_path / "ppocr-rec" / "config.pbtxt"
     assert 'name: "tensorrt"' in detector.read_text()
     assert 'value: "FP16"' in detector.read_text()
+    (largest,) = re.findall(r"^max_batch_size: (\d+)$", detector.read_text(), re.MULTILINE)
+    warmed = re.findall(r"^model_warmup .*batch_size: (\d+)", detector.read_text(), re.MULTILINE)
+    assert warmed == ["1", largest], "no engine is built once requests come"
     assert "tensorrt" not in text.read_text()
     assert _bring(str(tmp_path), "--from-folder", str(written)).returncode == 0
     assert _files(tmp_path) == _files(written)

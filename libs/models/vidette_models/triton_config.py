@@ -36,7 +36,7 @@ def render_config(model: ServedModel, serving: Serving) -> str:
         f'name: "{model.name}"',
         'backend: "onnxruntime"',
         'default_model_filename: "model.onnx"',
-        f"max_batch_size: {model.max_batch_size}",
+        f"{_BATCH}{model.max_batch_size}",
         *(_tensor("input", spec) for spec in inputs),
         *(_tensor("output", spec) for spec in outputs),
         "instance_group [ { count: 1 kind: KIND_AUTO } ]",
@@ -66,7 +66,7 @@ def _warmup(model: ServedModel, inputs: Sequence[TensorSpec]) -> str:
     lengths = iter(model.warmup)
     shape = tuple(next(lengths) if dim == -1 else dim for dim in source.dims)
     value = f"data_type: {source.type} dims: {_list(shape)} zero_data: true"
-    return f'model_warmup [ {{ name: "empty" batch_size: 1 inputs {{ key: "{source.name}" value {{ {value} }} }} }} ]'
+    return f'{_EMPTY} inputs {{ key: "{source.name}" value {{ {value} }} }} }} ]'
 
 
 def _list(numbers: Sequence[int]) -> str:
@@ -76,6 +76,9 @@ def _list(numbers: Sequence[int]) -> str:
 PRECISIONS = {"fp16": "FP16", "fp32": "FP32"}
 """What users call them, to what Triton's ONNX Runtime backend calls them (`precision_mode` in its README)."""
 _ACCELERATED = "optimization { "
+_BATCH = "max_batch_size: "
+_EMPTY = 'model_warmup [ { name: "empty" batch_size: 1'
+_FULL = 'model_warmup [ { name: "full" batch_size: '
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,12 @@ class TensorRt:
 
 
 def accelerated(config: str, tensorrt: TensorRt | None) -> str:
-    """A configuration of `render_config` with this accelerator in the place of any that it had; None is plain CUDA."""
-    lines = [line for line in config.splitlines() if not line.startswith(_ACCELERATED)]
+    """A configuration of `render_config` with this accelerator in the place of any that it had; None is plain CUDA.
+
+    TensorRT builds an engine for the shapes that it has seen, and another when a larger batch comes, which takes minutes. So the
+    largest batch is run too before the model counts as ready: between one picture and that many there is nothing left to build.
+    """
+    lines = [line for line in config.splitlines() if not line.startswith((_ACCELERATED, _FULL))]
     if tensorrt is not None:
         options = {
             "precision_mode": PRECISIONS[tensorrt.precision],
@@ -98,4 +105,12 @@ def accelerated(config: str, tensorrt: TensorRt | None) -> str:
         given = " ".join(f'parameters {{ key: "{key}" value: "{value}" }}' for key, value in options.items())
         accelerator = f'gpu_execution_accelerator [ {{ name: "tensorrt" {given} }} ]'
         lines.append(f"{_ACCELERATED}execution_accelerators {{ {accelerator} }} }}")
+        lines += _largest_warmup(lines)
     return "\n".join(lines) + "\n"
+
+
+def _largest_warmup(lines: Sequence[str]) -> list[str]:
+    largest = next(line.removeprefix(_BATCH) for line in lines if line.startswith(_BATCH))
+    if int(largest) <= 1:
+        return []
+    return [_FULL + largest + line.removeprefix(_EMPTY) for line in lines if line.startswith(_EMPTY)]
