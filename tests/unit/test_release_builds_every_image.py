@@ -86,9 +86,18 @@ def test_a_workflow_fixes_each_action_by_commit_and_gives_no_right_that_is_not_a
     assert all("permissions" in job for job in workflow["jobs"].values())
 
 
-def test_a_release_signs_and_attests_every_image_that_bake_makes() -> None:
+def test_a_release_signs_every_image_that_bake_makes_and_the_list_of_its_files() -> None:
     steps = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]["publish"]["steps"]
-    script = next(step["run"] for step in steps if "cosign attest" in step.get("run", ""))
+    (script,) = [step["run"] for step in steps if 'cosign sign --yes "$reference"' in step.get("run", "")]
     signed = re.search(r"for image in (.+); do", script)
     assert signed is not None
     assert signed[1].split() == _blocks("group")["default"]["targets"]
+    assert any("sha256sum -- *" in step.get("run", "") and "cosign sign-blob" in step["run"] for step in steps)
+
+
+def test_one_base_is_named_by_the_images_the_release_and_the_tests() -> None:
+    """No updater follows a base that is an argument: whoever changes it finds all places by this."""
+    base = _blocks("variable")["PYTHON_IMAGE"]["default"]
+    assert yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["env"]["BASE"] == base
+    builder = (ROOT / "deploy/testcluster/vidette_testcluster/service_images.py").read_text()
+    assert re.findall(r'^BASE = "([^"]+)"', builder, re.MULTILINE) == [base]
