@@ -2,6 +2,7 @@
 
     serve.py --assemble     at the build: backends, and `tritonserver` on the PATH
     tritonserver OPTION...  afterwards, this file by another name
+    tritonserver --stubs    for a liveness probe: ends with 1 when a model has lost its process
 
 Standard library only. The embedded stack does the same for one machine, in vidette_local.triton_runtime.
 """
@@ -16,6 +17,8 @@ ROOT = Path("/opt/triton")
 BACKENDS = ROOT / "backends"
 PACKAGES = Path(sysconfig.get_path("purelib"))
 SERVER = PACKAGES / "pytriton" / "tritonserver"
+STUB = "triton_python_backend_stub"
+SEEN = Path("/tmp/stubs")
 
 
 def assemble() -> None:
@@ -23,8 +26,7 @@ def assemble() -> None:
     python, onnxruntime = BACKENDS / "python", BACKENDS / "onnxruntime"
     shutil.copytree(SERVER / "backends" / "python", python)
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = "triton_python_backend_stub"
-    shutil.copy2(SERVER / "python_backend_stubs" / minor / stub, python / stub)
+    shutil.copy2(SERVER / "python_backend_stubs" / minor / STUB, python / STUB)
     onnxruntime.mkdir()
     shutil.copy2(Path(__file__).with_name("onnxruntime") / "model.py", onnxruntime / "model.py")
     program = ROOT / "venv" / "bin" / "tritonserver"
@@ -41,8 +43,28 @@ def serve(options: list[str]) -> None:
     os.execve(program, [str(program), *folders, *options], environment)
 
 
+def lost_stubs() -> int:
+    """How many processes of models are gone. Triton does not notice: it calls such a model ready, and never serves it again."""
+    running = sum(_runs_a_stub(folder) for folder in Path("/proc").glob("[0-9]*"))
+    seen = int(SEEN.read_text()) if SEEN.exists() else 0
+    if running > seen:
+        SEEN.write_text(str(running))
+    return max(0, seen - running)
+
+
+def _runs_a_stub(folder: Path) -> bool:
+    try:
+        # A zombie has no command line any more.
+        return STUB.encode() in (folder / "cmdline").read_bytes().split(b"\0")[0]
+    except OSError:  # it ended meanwhile
+        return False
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["--assemble"]:
         assemble()
+    elif sys.argv[1:] == ["--stubs"]:
+        lost = lost_stubs()
+        sys.exit(f"{lost} models have lost their process" if lost else 0)
     else:
         serve(sys.argv[1:])
