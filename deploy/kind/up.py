@@ -1,6 +1,7 @@
 """What `make kind-up` does: a cluster, the images in it, the servers that Vidette needs, and Vidette by its chart.
 
-Every step can be repeated; what is there already stays. Standard library of Python only.
+Every step can be repeated: the cluster and its data stay, and its pods become those of the images just built. Standard library
+of Python only.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ IMAGES = {
     "vidette/vidette-triton-cpu:dev": "deploy/triton/cpu/Dockerfile",
 }
 """Each image as deploy/kind names it, and what it is built from."""
+SERVERS = ("statefulset/postgres", "deployment/nats", "statefulset/store")
+DEPLOYMENTS = ("deployment/vidette-api", "deployment/vidette-controller", "deployment/vidette-triton")
+KUBECTL = ("kubectl", "--context", CONTEXT, "--namespace", NAMESPACE)
+HELM = (
+    *("helm", "--kube-context", CONTEXT, "--namespace", NAMESPACE, "upgrade", "--install", "vidette"),
+    *(str(REPOSITORY / "charts" / "vidette"), "--values", str(HERE / "values.yaml")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +59,8 @@ def cluster_steps(present: Sequence[str]) -> list[Step]:
     ]
 
 
-def install_steps() -> list[Step]:
-    """Images, servers, Vidette."""
-    kubectl = ("kubectl", "--context", CONTEXT)
+def install_steps(is_there: bool) -> list[Step]:
+    """Images, servers, Vidette; `is_there`: it was installed before, so its pods are to be made anew from the new images."""
     builds = [
         Step(
             f"building {image}", ("docker", "build", "--tag", image, "--file", str(REPOSITORY / file), str(REPOSITORY))
@@ -63,33 +70,28 @@ def install_steps() -> list[Step]:
     return [
         *builds,
         Step("loading the images into the cluster", ("kind", "load", "docker-image", "--name", CLUSTER, *IMAGES)),
-        Step("starting PostgreSQL, NATS and the store", (*kubectl, "apply", "-k", str(HERE / "backing"))),
-        Step(
-            "waiting for the bucket",
-            (*kubectl, "-n", NAMESPACE, "wait", "--for=condition=Complete", "job/bucket", "--timeout=600s"),
-        ),
-        Step(
-            "installing Vidette",
-            (
-                *(
-                    "helm",
-                    "--kube-context",
-                    CONTEXT,
-                    "upgrade",
-                    "--install",
-                    "vidette",
-                    str(REPOSITORY / "charts" / "vidette"),
-                ),
-                *("--namespace", NAMESPACE, "--values", str(HERE / "values.yaml"), "--wait", "--timeout", "600s"),
-            ),
-        ),
+        # A Job cannot be changed, and making the bucket once more changes nothing.
+        Step("making room for the bucket's Job", (*KUBECTL, "delete", "job/bucket", "--ignore-not-found")),
+        Step("starting PostgreSQL, NATS and the store", (*KUBECTL, "apply", "-k", str(HERE / "backing"))),
+        *(_rolled_out(server) for server in SERVERS),
+        Step("waiting for the bucket", (*KUBECTL, "wait", "--for=condition=Complete", "job/bucket", "--timeout=600s")),
+        Step("installing Vidette", (*HELM, "--wait", "--timeout", "600s")),
+        *(_restarts() if is_there else []),
     ]
 
 
-def _present() -> list[str]:
-    return subprocess.run(
-        ["kind", "get", "clusters"], capture_output=True, text=True, check=True, timeout=60
-    ).stdout.split()
+def _rolled_out(what: str) -> Step:
+    return Step(f"waiting for {what}", (*KUBECTL, "rollout", "status", what, "--timeout=600s"))
+
+
+def _restarts() -> list[Step]:
+    """New images have the names of the old ones: Kubernetes sees no change by itself."""
+    restart = Step("starting pods of the new images", (*KUBECTL, "rollout", "restart", *DEPLOYMENTS))
+    return [restart, *(_rolled_out(deployment) for deployment in DEPLOYMENTS)]
+
+
+def _told(*command: str) -> list[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
 
 
 def _run(steps: Sequence[Step]) -> None:
@@ -106,9 +108,10 @@ def main() -> None:
     for program, where in NEEDED.items():
         if shutil.which(program) is None:
             sys.exit(f"{program} is not on PATH; it is needed: {where}")
-    _run(cluster_steps(_present()))
+    _run(cluster_steps(_told("kind", "get", "clusters")))
     if not asked.only_cluster:
-        _run(install_steps())
+        found = _told(*KUBECTL, "get", DEPLOYMENTS[0], "--ignore-not-found", "--output", "name")
+        _run(install_steps(is_there=bool(found)))
         print("Vidette is at http://127.0.0.1:8000; `make kind-down` removes it.")
 
 
