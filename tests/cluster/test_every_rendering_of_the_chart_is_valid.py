@@ -199,6 +199,8 @@ def test_helm_finds_nothing_to_say_against_an_example(cluster: Cluster, example:
         ),
         ({"triton": {"autoscaling": {"kind": "keda", "minReplicas": 9}}}, "triton.autoscaling.maxReplicas"),
         ({"api": {"autoscaling": {"enabled": True, "minReplicas": 99}}}, "api.autoscaling.maxReplicas"),
+        ({"networkPolicy": {"store": {"to": []}}}, "networkPolicy"),
+        ({"triton": {"enabled": False, "external": {"address": "triton.ai"}}}, "external"),
     ],
 )
 def test_what_is_wrong_or_missing_is_told_by_its_name(cluster: Cluster, wrong: dict[str, Any], told: str) -> None:
@@ -222,6 +224,11 @@ def test_what_is_wrong_or_missing_is_told_by_its_name(cluster: Cluster, wrong: d
         ({"tracing": {"endpoint": "http://otel.observability:4318"}}, "worker", {8001, 9000, 4318, 53}),
         ({"nats": {"url": "nats://nats.nats:4333"}}, "api", {5432, 4333, 9000, 53}),
         ({"nats": {"url": "nats://nats.nats"}}, "api", {5432, 4222, 9000, 53}),
+        ({"nats": {"url": "nats://a:4333/,nats://b:4334/"}}, "api", {5432, 4333, 4334, 9000, 53}),
+        ({"nats": {"url": "wss://nats.example.com"}}, "api", {5432, 443, 9000, 53}),
+        ({"nats": {"existingSecret": "n"}}, "api", {5432, 4222, 9000, 53}),
+        ({"store": {"endpoint": "http://[fd00::5]:9005/"}}, "worker", {8001, 9005, 53}),
+        ({"tracing": {"endpoint": "http://otel:4318/base"}}, "worker", {8001, 9000, 4318, 53}),
         ({}, "controller", {5432, 4222, 9000, 443, 6443, 53}),
     ],
 )

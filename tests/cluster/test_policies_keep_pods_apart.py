@@ -231,3 +231,22 @@ def test_a_video_goes_through_an_installation_whose_policies_are_enforced(
         pods = vidette.pods(job_id)
         assert pods, "the Job is kept for an hour"
         eventually(lambda: vidette.jobs(job_id)[0]["status"].get("succeeded"), "the Job's end")
+
+
+def test_hooks_come_through_where_all_is_denied_that_no_policy_allows(vidette: Installation, tmp_path: Path) -> None:
+    """Migrations run before the release's own objects are there, and `helm test` beside them: each has a policy of its own."""
+    deny = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny", "namespace": vidette.namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+    with enforcing(vidette.cluster, tmp_path / "log"):
+        vidette.cluster.apply(deny)
+        try:
+            vidette.helm.upgrade(vidette.values)
+            assert "every frame is there once" in vidette.helm.run(
+                "test", vidette.helm.release, "--logs", "--timeout=240s", limit_s=250
+            )
+        finally:
+            vidette.kubectl("delete", "networkpolicy", "deny")

@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{/* Of pods that no new version of the chart shall replace when their own part of it is the same: those of Triton take minutes. */}}
+{{/* Of pods that a new version of the chart shall not replace for its number alone: those of Triton take minutes to start. */}}
 {{- define "vidette.podLabels" -}}
 {{ include "vidette.selector" . }}
 app.kubernetes.io/part-of: vidette
