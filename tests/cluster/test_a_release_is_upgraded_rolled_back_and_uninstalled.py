@@ -113,16 +113,21 @@ def test_an_upgrade_while_a_video_runs_and_another_is_uploaded_costs_no_frame(
     )
 
 
-def test_an_upgrade_to_an_image_that_does_not_come_leaves_the_old_one_at_work(
-    release: Installation, client: Client, clip: Path
+@pytest.mark.parametrize(
+    "mistake",
+    [{"api": {"image": "registry.invalid/vidette-api:typo"}}, {"store": {"endpoint": "http://127.0.0.1:9"}}],
+    ids=["an image that does not come", "a store that does not answer"],
+)
+def test_an_upgrade_with_a_mistake_leaves_the_old_version_at_work(
+    release: Installation, client: Client, clip: Path, mistake: Values
 ) -> None:
-    broken = merged(with_new_values(release), {"api": {"image": "registry.invalid/vidette-api:typo"}})
+    broken = merged(with_new_values(release), mistake)
     job_id = client.submit(clip, PIPELINE_ID)
     with pytest.raises(CommandFailed):
         release.helm.upgrade(merged(broken, {"migrations": {"enabled": False}}), limit_s=10)
     assert client.status(job_id).status in (JobState.RUNNING, JobState.COMPLETED)
     release.helm.run("rollback", release.helm.release, "2", "--wait", "--timeout=90s", limit_s=100)
-    assert "registry.invalid" not in image_of(release, "vidette-api")
+    assert image_of(release, "vidette-api").endswith(":next")
     assert numbers(completed(client, job_id)) == ALL
 
 
