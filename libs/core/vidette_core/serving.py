@@ -59,7 +59,8 @@ def _config(app: ASGIApp, shutdown_s: int, host: str = "127.0.0.1", port: int = 
         access_log=False,
         server_header=False,
         ws="none",
-        timeout_keep_alive=30,
+        # Longer than load balancers keep an idle connection, or they meet a reset and answer 502: Google's keep it for 600 s.
+        timeout_keep_alive=620,
         timeout_graceful_shutdown=shutdown_s,
         lifespan="off",
     )
