@@ -2,7 +2,7 @@
 
     serve.py --assemble     at the build: backends, and `tritonserver` on the PATH
     tritonserver OPTION...  afterwards, this file by another name
-    tritonserver --stubs    for a liveness probe: ends with 1 when a model has lost its process
+    tritonserver --stubs    for a liveness probe: fails when the server does not answer, or a model has lost its process
 
 Standard library only. The embedded stack does the same for one machine, in vidette_local.triton_runtime.
 """
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import urllib.request
 from pathlib import Path
 
 ROOT = Path("/opt/triton")
@@ -19,6 +20,7 @@ PACKAGES = Path(sysconfig.get_path("purelib"))
 SERVER = PACKAGES / "pytriton" / "tritonserver"
 STUB = "triton_python_backend_stub"
 SEEN = Path("/tmp/stubs")
+LIVE = "http://127.0.0.1:8000/v2/health/live"
 
 
 def assemble() -> None:
@@ -36,6 +38,7 @@ def assemble() -> None:
 
 
 def serve(options: list[str]) -> None:
+    SEEN.unlink(missing_ok=True)  # of the container before this one, in the same pod
     libraries = [sysconfig.get_config_var("LIBDIR"), str(PACKAGES / "nvidia_pytriton.libs")]
     environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
     program = SERVER / "bin" / "tritonserver"
@@ -48,7 +51,9 @@ def lost_stubs() -> int:
     running = sum(_runs_a_stub(folder) for folder in Path("/proc").glob("[0-9]*"))
     seen = int(SEEN.read_text()) if SEEN.exists() else 0
     if running > seen:
-        SEEN.write_text(str(running))
+        unfinished = SEEN.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(str(running))
+        unfinished.replace(SEEN)
     return max(0, seen - running)
 
 
@@ -64,6 +69,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--assemble"]:
         assemble()
     elif sys.argv[1:] == ["--stubs"]:
+        urllib.request.urlopen(LIVE, timeout=3).close()
         lost = lost_stubs()
         sys.exit(f"{lost} models have lost their process" if lost else 0)
     else:
