@@ -65,6 +65,8 @@ def test_a_dockerfile_names_its_base_once_and_runs_as_a_number(file: Path) -> No
     ]
     final = lines[lines.index(bases[1]) :]
     assert "USER 10001:10001" in final
+    labels = set(re.findall(r'org\.opencontainers\.image\.([\w.]+)="', "\n".join(final)))
+    assert labels == {"title", "description", "version", "revision", "base.name", "base.digest"}
     assert not any(line.startswith("RUN ") for line in final), "what a build needs must not come into the image"
 
 
