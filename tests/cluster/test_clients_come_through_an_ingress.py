@@ -17,6 +17,7 @@ from tests.support.cluster import Cluster
 from tests.support.helm import Values
 from tests.support.installation import Installation, eventually
 from tests.support.port_forward import answers
+from tests.support.real_inputs import yolox_case
 from tests.support.slow_upload import submitted_slowly
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from tests.support.traefik import CLASS, Entrance, traefik
@@ -61,6 +62,21 @@ def test_a_clip_goes_in_and_its_frames_come_out(door: Installation, clip: Path) 
     with Client(door.url) as client:
         job_id = client.submit(clip, PIPELINE_ID)
         assert numbers(completed(client, job_id)) == [(index, index) for index in range(FRAMES)]
+
+
+def test_somebodys_real_video_comes_back_as_without_an_ingress(
+    door: Installation, client: Client, tmp_path: Path
+) -> None:
+    """As the embedded stack analyses it, byte for byte."""
+    video = yolox_case(tmp_path).video
+    with Client(door.url) as through:
+        jobs = [made.submit(video, "yolo_ocr", frame_stride=8, max_frames=6) for made in (through, client)]
+        found = []
+        for made, job in zip((through, client), jobs, strict=True):
+            completed(made, job)
+            found.append(list(made.result_lines(job)))
+    assert found[0] == found[1]
+    assert len(found[0]) > 5
 
 
 def test_a_gibibyte_goes_through_in_constant_memory(door: Installation, clip: Path, tmp_path: Path) -> None:
