@@ -36,6 +36,7 @@ test: setup-dev ## all tests that need no cluster, on real servers
 	$(BIN)/pytest $(ARGS)
 
 test-cluster: cluster-programs ## tests on a real Kubernetes, which is built from its Go modules the first time
+	@test -n "$$VIDETTE_TEST_KUBECONFIG" || PYTHONPATH=deploy/testcluster $(BIN)/python -m vidette_testcluster ingress > /dev/null
 	$(BIN)/pytest tests/cluster --timeout 600 $(ARGS)
 
 test-cluster-core: cluster-programs ## what CI runs of them: the main job, lost pods and controllers, the Role, tokens, images, the chart

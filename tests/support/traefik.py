@@ -1,6 +1,6 @@
 """A real ingress controller as a pod: Traefik, for Ingresses and for the Gateway API, in a namespace of its own.
 
-It is the program that the test cluster was built with, on an image of nothing, with the rights that it needs.
+It is built from its Go module, as the cluster's own programs are, and runs on an image of nothing with the rights that it needs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from tests.support.cluster import HOSTROOT, Cluster
+from tests.support.cluster import BUILD_AND_START_S, HOSTROOT, Cluster
 
 PORT = 8000
 CLASS = "traefik"
@@ -109,7 +109,7 @@ def _objects(cluster: Cluster, name: str, options: tuple[str, ...]) -> list[dict
 
 
 def _deployment(cluster: Cluster, options: tuple[str, ...]) -> dict[str, Any]:
-    program = cluster.program.with_name("traefik").resolve()
+    folder = cluster.command("ingress", limit_s=BUILD_AND_START_S).strip()
     container = {
         "name": "traefik",
         "image": HOSTROOT,
@@ -138,7 +138,7 @@ def _deployment(cluster: Cluster, options: tuple[str, ...]) -> dict[str, Any]:
         "serviceAccountName": "traefik",
         "securityContext": {"runAsUser": 65532, "runAsGroup": 65532, "runAsNonRoot": True},
         "containers": [container],
-        "volumes": [{"name": "programs", "hostPath": {"path": str(program.parent), "type": "Directory"}}],
+        "volumes": [{"name": "programs", "hostPath": {"path": folder, "type": "Directory"}}],
     }
     labels = {"app": "traefik"}
     return {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("build", help="build the programs and the images of our services, if they are not built yet")
+    commands.add_parser("ingress", help="build Traefik, if it is not built yet, and print the folder that it is in")
     _add_up(commands.add_parser("up", help="bring a cluster up and print the path of its kubeconfig"))
     commands.add_parser("down", help="take the cluster down, however much of it there is")
     status = commands.add_parser("status", help="tell addresses, pids and logs")
@@ -98,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
             packages.ensure(control_plane_only=False)
             print(build.ensure())
             service_images.ensure()
+        case "ingress":
+            print(build.built(build.INGRESS, build.SOURCES))
         case "up":
             flags = tuple(arguments.argument)
             wishes = cluster.Wishes(arguments.control_plane_only, arguments.real_backoff, flags, arguments.until)

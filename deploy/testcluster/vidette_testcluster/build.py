@@ -82,7 +82,7 @@ KUBE = Module(
 DNS = Module("dns", programs=(("github.com/coredns/coredns", "coredns"),))
 HELM = Module("helm", programs=(("helm.sh/helm/v4/cmd/helm", "helm"),))
 INGRESS = Module("ingress", programs=(("github.com/traefik/traefik/v3/cmd/traefik", "traefik"),))
-MODULES = (KUBE, DNS, HELM, INGRESS)
+MODULES = (KUBE, DNS, HELM)  # Traefik takes minutes to build, and few tests run it: `built`
 # Custom resource definitions of others, for objects that a chart may make of them.
 DEFINITIONS = (
     Files(
@@ -140,7 +140,7 @@ def ensure() -> Path:
 
 
 def built(module: Module, sources: Path) -> Path:
-    """The folder with the programs of a module that is none of the cluster's, built if need be, as in `ensure`."""
+    """The folder with the programs of a module that no cluster needs, built if need be, as in `ensure`."""
     folder = _built(module, go_version(), sources)
     forget_old(folder)
     return folder
