@@ -9,32 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from tests.support.made_up_models import PIPELINE
+from tests.support.claims import CLAIM
 from tests.support.otlp_collector import Collector, otlp_collector
 from tests.support.processes import wait_until
 from tests.support.scripted_service import Answer, Script, as_json, scripted_service
-from vidette_core.domain.worker_api import SegmentClaim, WorkerExit
+from vidette_core.domain.worker_api import WorkerExit
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-JOB = UUID(int=7)
-CLAIM = SegmentClaim(
-    session_token="session",
-    job_id=JOB,
-    segment=0,
-    epoch=3,
-    next_sample=0,
-    planned=False,
-    lease_s=60,
-    frame_stride=1,
-    max_frames=None,
-    chunk_frames=10,
-    container="mov",
-    pipeline=PIPELINE,
-)
 
 
 @pytest.fixture
@@ -58,7 +42,7 @@ def stop_in_a_segment(collector: Collector, gateway: Script, log: Path) -> float
     """How many seconds a worker took to end after SIGTERM."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
-        "VIDETTE_JOB_ID": str(JOB),
+        "VIDETTE_JOB_ID": str(CLAIM.job_id),
         "VIDETTE_JOB_TOKEN": "token-that-nobody-may-see",
         "VIDETTE_GATEWAY_URL": gateway.url,
         "VIDETTE_TRITON_URL": "127.0.0.1:1",
@@ -85,7 +69,7 @@ def test_the_segment_it_worked_on_is_in_the_trace(collector: Collector, gateway:
     assert (span.service, span.name) == ("vidette-frame-worker", "analyse segment")
     assert [span.trace_id, span.parent_id] == TRACEPARENT.split("-")[1:3]
     assert span.attributes == {
-        "vidette.job_id": str(JOB),
+        "vidette.job_id": str(CLAIM.job_id),
         "vidette.segment": 0,
         "vidette.epoch": 3,
         "error.type": "stopped",

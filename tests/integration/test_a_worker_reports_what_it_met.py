@@ -7,36 +7,21 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.claims import CLAIM
 from tests.support.clips import write_clip
 from tests.support.limits import LIMITS
-from tests.support.made_up_models import PIPELINE, MadeUpModels
+from tests.support.made_up_models import MadeUpModels
 from tests.support.range_server import RangeServer, range_server
 from tests.support.scripted_service import Script, as_json, scripted_service
-from vidette_core.domain.worker_api import PresignedUrl, SegmentClaim, WorkerExit
+from vidette_core.domain.worker_api import PresignedUrl, WorkerExit
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.settings import WorkerSettings
 from vidette_frame_worker.worker import Worker
-
-CLAIM = SegmentClaim(
-    session_token="session",
-    job_id=uuid4(),
-    segment=0,
-    epoch=1,
-    next_sample=0,
-    planned=False,
-    lease_s=60,
-    frame_stride=1,
-    max_frames=None,
-    chunk_frames=10,
-    container="mov",
-    pipeline=PIPELINE,
-)
 
 
 @pytest.fixture(scope="module")
