@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -17,8 +16,9 @@ from tests.support.stacks import PIPELINE_ID, completed, free_port, numbers, sta
 from vidette.client import Client
 from vidette_local.stack_process import StackProcess
 
-FRAMES = 50
-"""Three chunks of at most 20."""
+FRAMES = 190
+"""Ten chunks of at most 20, each with a request of which Triton is told: 2.51 leaves some of them out (docs/tracing.md)."""
+CHUNKS = 10
 CALLER = "b7ad6b7169203331"
 
 
@@ -58,8 +58,10 @@ def test_one_trace_goes_from_the_client_over_api_controller_and_worker_into_trit
         assert numbers(completed(client, job)) == list(enumerate(shown))
 
     def whole(spans: list[Span]) -> bool:
-        seen = Counter(span.name for span in spans if span.trace_id == trace)
-        return seen["analyse segment"] == 1 and seen["POST /v1/finish"] == 1 and seen["InferRequest"] == 3
+        ours = [span for span in spans if span.trace_id == trace]
+        ids = {span.span_id for span in ours} | {CALLER}
+        names = {"analyse segment", "POST /v1/finish", "InferRequest"}
+        return names <= {span.name for span in ours} and all(span.parent_id in ids for span in ours)
 
     collector.wait(whole, 60)
     spans = collector.of(trace)
@@ -71,13 +73,14 @@ def test_one_trace_goes_from_the_client_over_api_controller_and_worker_into_trit
     assert (segment.service, segment.parent_id) == ("vidette-frame-worker", launched.span_id)
     assert finished.parent_id == segment.span_id
     assert {span.attributes["vidette.job_id"] for span in (submitted, launched, segment, finished)} == {str(job)}
-    assert len(chunks) == 3
-    for name in ("POST /v1/chunks", "POST /v1/chunks/upload", "InferRequest"):
+    assert len(chunks) == CHUNKS
+    for name in ("POST /v1/chunks", "POST /v1/chunks/upload"):
         assert {span.parent_id for span in spans if span.name == name} == chunks
-    assert {span.service for span in spans if span.name == "InferRequest"} == {"triton-inference-server"}
+    asked = [span for span in spans if span.name == "InferRequest"]
+    assert {span.service for span in asked} == {"triton-inference-server"}
+    assert {span.parent_id for span in asked} <= chunks
+    assert len(asked) <= CHUNKS
     assert not any(span.failed for span in spans)
-    ids = {span.span_id for span in spans} | {CALLER}
-    assert all(span.parent_id in ids for span in spans), "nobody's child is missing its parent"
     assert not any(b"clip.mp4" in body or b"X-Amz" in body or b"Bearer" in body for body in collector.bodies)
 
 
