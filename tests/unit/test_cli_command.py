@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -241,6 +241,15 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     assert complaint == b""
 
 
+@pytest.fixture
+def interrupts_are_heard() -> Iterator[None]:
+    """Also where a shell runs the tests in the background: it has them ignore Ctrl-C, and their children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_are_heard")
 def test_ctrl_c_ends_a_wait_with_one_line_and_130(clip: str) -> None:
     with scripted_service({SUBMIT: [ACCEPTED], STATUS: [job("running", progress=0.1)]}) as script:
         running = subprocess.Popen(
