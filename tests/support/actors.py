@@ -134,14 +134,14 @@ class World:
 
     async def take_over(self, which: int) -> None:
         """The launcher calls a pod that still works dead, and its successor claims what it held."""
-        launched = [job for job in await self.launcher.list() if self.launcher.running_pod(job.name)]
+        launched = [job for job in await self.launcher.list() if self.launcher.running_pods(job.name)]
         if launched:
             job = launched[which % len(launched)]
+            before = set(self.launcher.running_pods(job.name))
             self.launcher.end_pod(job.name, WorkerExit.FAILED)
             await self.leases_run_out(1)
             await self.see_pods()
-            successor = self.launcher.running_pod(job.name)
-            if successor is not None:
+            for successor in set(self.launcher.running_pods(job.name)) - before:
                 await self.step_of(self.pods[successor])
 
     async def step_of(self, pod: SimulatedPod) -> bool:
@@ -192,9 +192,8 @@ class World:
 
     def end(self, pod: SimulatedPod, exit_code: int) -> None:
         """The launcher sees the process end, if it still knows it as running."""
-        running = self.launcher.running_pod(pod.launch_name)
-        if running == pod.name:
-            self.launcher.end_pod(pod.launch_name, exit_code)
+        if pod.name in self.launcher.running_pods(pod.launch_name):
+            self.launcher.end_pod(pod.launch_name, exit_code, pod.name)
 
     async def kill(self, which: int, exit_code: int) -> None:
         await self.see_pods()

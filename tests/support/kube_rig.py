@@ -66,8 +66,11 @@ class KubeRig:
         await asyncio.gather(self._following, return_exceptions=True)
 
     async def end_pod(self, job: str, exit_code: int) -> None:
-        """Let the first index's worker end; it reads its order when it runs."""
-        order = self.orders / f"{job}-0"
+        """Let the oldest worker that runs end."""
+        async with asyncio.timeout(_SYNC_S):
+            while not (running := [pod for pod in (await self.launcher.get(job)).pods if pod.exit_code is None]):
+                await asyncio.sleep(0.02)
+        order = self.orders / running[0].name.rpartition("-")[0]
         order.with_suffix(".new").write_text(f"kill {exit_code - 128}" if exit_code > 128 else str(exit_code))
         order.with_suffix(".new").rename(order)
         async with asyncio.timeout(_SYNC_S):

@@ -30,7 +30,7 @@ class Rig(Protocol):
     async def go_away(self) -> None: ...
 
 
-def spec(name: str = "vidette-one-a1") -> LaunchSpec:
+def spec(name: str = "vidette-one-a1", workers: int = 1) -> LaunchSpec:
     return LaunchSpec(
         name=name,
         job_id=uuid4(),
@@ -38,6 +38,7 @@ def spec(name: str = "vidette-one-a1") -> LaunchSpec:
         spec_hash="h",
         env={"TOLD": "openly"},
         secrets={"VIDETTE_JOB_TOKEN": "secret"},
+        workers=workers,
     )
 
 
@@ -153,6 +154,49 @@ async def test_more_failures_than_the_limit_fail_the_job(rig: Rig) -> None:
         await rig.end_pod("vidette-one-a1", 75)
     job = await wait_for(rig, "vidette-one-a1", LaunchPhase.FAILED)
     assert [pod.exit_code for pod in job.pods] == [75] * (BACKOFF_LIMIT + 1)
+
+
+async def test_as_many_workers_run_as_are_wanted_and_all_have_to_succeed(rig: Rig) -> None:
+    await rig.launcher.create(spec(workers=2))
+    job = await wait_for_pods(rig, "vidette-one-a1", running=2, ended=0)
+    assert (job.workers, len({pod.name for pod in job.pods})) == (2, 2)
+    await rig.end_pod("vidette-one-a1", 0)
+    job = await wait_for_pods(rig, "vidette-one-a1", running=1, ended=1)
+    assert job.phase is LaunchPhase.RUNNING
+    await rig.end_pod("vidette-one-a1", 0)
+    await wait_for(rig, "vidette-one-a1", LaunchPhase.SUCCEEDED)
+
+
+async def test_a_job_grows_while_it_runs_and_never_shrinks(rig: Rig) -> None:
+    created = await rig.launcher.create(spec())
+    await wait_for_pods(rig, created.name, running=1, ended=0)
+    await rig.launcher.grow(created.name, created.uid, 3)
+    grown = await wait_for_pods(rig, created.name, running=3, ended=0)
+    assert (grown.uid, grown.workers) == (created.uid, 3)
+    await rig.launcher.grow(created.name, created.uid, 2)
+    assert (await rig.launcher.get(created.name)).workers == 3
+    await rig.end_pod(created.name, 75)
+    await wait_for_pods(rig, created.name, running=3, ended=1)
+
+
+async def test_bad_input_ends_the_other_workers_too(rig: Rig) -> None:
+    await rig.launcher.create(spec(workers=3))
+    await wait_for_pods(rig, "vidette-one-a1", running=3, ended=0)
+    await rig.end_pod("vidette-one-a1", 42)
+    job = await wait_for(rig, "vidette-one-a1", LaunchPhase.FAILED)
+    assert sorted(pod.exit_code or 0 for pod in job.pods) == [42, 143, 143]
+
+
+async def test_neither_another_job_nor_one_that_ended_grows(rig: Rig) -> None:
+    created = await rig.launcher.create(spec())
+    with pytest.raises(Conflict):
+        await rig.launcher.grow(created.name, "somebody else's", 2)
+    with pytest.raises(NotFound):
+        await rig.launcher.grow("vidette-nobody-a1", created.uid, 2)
+    await rig.end_pod(created.name, 0)
+    await wait_for(rig, created.name, LaunchPhase.SUCCEEDED)
+    with pytest.raises(Conflict):
+        await rig.launcher.grow(created.name, created.uid, 2)
 
 
 async def test_a_deleted_job_is_forgotten_and_its_name_free_again(rig: Rig) -> None:

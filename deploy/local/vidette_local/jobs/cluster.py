@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.errors import Conflict, NotFound
 from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, Pod
 from vidette_local.child import Child, Command
@@ -45,15 +46,28 @@ class WorkerTemplate:
 
 @dataclass(slots=True)
 class _Job:
+    """One index for each worker wanted; an index has one pod at a time."""
+
     spec: LaunchSpec
     uid: str
     created_at: datetime
-    phase: LaunchPhase = LaunchPhase.PENDING
-    pods: list[Pod] = field(default_factory=list)
-    child: Child | None = None
+    grace_seconds: float
+    pods: dict[str, Pod] = field(default_factory=dict)
+    """By name, in the order in which they were started."""
+    children: dict[str, Child] = field(default_factory=dict)
+    """The processes of pods that run."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    """Of the indexes that have ended."""
     deleted: asyncio.Event = field(default_factory=asyncio.Event)
-    grace_seconds: float = GRACE_SECONDS
-    life: asyncio.Task[None] | None = None
+    halted: asyncio.Event = field(default_factory=asyncio.Event)
+    """No pod shall run any more: it was deleted, or one said that none can succeed."""
+    lives: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def phase(self) -> LaunchPhase:
+        if len(self.verdicts) < len(self.lives) or not self.lives:
+            return LaunchPhase.RUNNING if self.pods else LaunchPhase.PENDING
+        return LaunchPhase.FAILED if Verdict.FAILED in self.verdicts else LaunchPhase.SUCCEEDED
 
     @property
     def finished(self) -> bool:
@@ -69,7 +83,8 @@ class _Job:
             spec_hash=spec.spec_hash,
             phase=self.phase,
             created_at=self.created_at,
-            pods=tuple(self.pods),
+            pods=tuple(self.pods.values()),
+            workers=len(self.lives),
         )
 
 
@@ -90,11 +105,17 @@ class Cluster:
         if self.closed or spec.name in self._jobs:
             raise Conflict("the stack is stopping" if self.closed else f"a job named {spec.name} exists already")
         self._forget_oldest()
-        job = _Job(spec, str(uuid4()), datetime.now(UTC), grace_seconds=self._template.grace_seconds)
+        job = _Job(spec, str(uuid4()), datetime.now(UTC), self._template.grace_seconds)
         self._jobs[spec.name] = job
-        job.life = asyncio.create_task(self._live(job), name=f"job {spec.name}")
-        self._touch()
+        self._add_indexes(job, spec.workers)
         return job.seen()
+
+    def grow(self, name: str, uid: str, workers: int) -> None:
+        """Have as many workers, if there are fewer. Raises `NotFound`, and `Conflict` for another uid or a job that ended."""
+        job = self._find(name)
+        if job.uid != uid or job.finished or job.halted.is_set():
+            raise Conflict(f"the job named {name} is another one, or has ended")
+        self._add_indexes(job, workers)
 
     def get(self, name: str) -> LaunchedJob:
         """Raises `NotFound`."""
@@ -109,7 +130,8 @@ class Cluster:
         if job.uid != uid:
             raise Conflict(f"the job named {name} is another one")
         job.deleted.set()
-        if job.life is None or job.life.done():
+        job.halted.set()
+        if job.finished:
             self._remove(job)
 
     async def wait_change(self, after: int, limit_seconds: float) -> int:
@@ -122,11 +144,11 @@ class Cluster:
     @property
     def status(self) -> list[PartStatus]:
         """The running workers, as lines of `ps`."""
-        running = [(job.pods[-1].name, job) for job in self._jobs.values() if job.child is not None]
         return [
-            PartStatus(_worker_name(pod), job.child.pid, "stopping" if job.deleted.is_set() else "ready", "")
-            for pod, job in running
-            if job.child is not None and not job.child.ended
+            PartStatus(_worker_name(pod), child.pid, "stopping" if job.halted.is_set() else "ready", "")
+            for job in self._jobs.values()
+            for pod, child in job.children.items()
+            if not child.ended
         ]
 
     async def stop(self, grace_seconds: float) -> None:
@@ -135,14 +157,15 @@ class Cluster:
         for job in self._jobs.values():
             job.grace_seconds = grace_seconds
             job.deleted.set()
+            job.halted.set()
         self._touch()  # whoever waits for a change need not wait any longer
-        lives = [job.life for job in self._jobs.values() if job.life is not None]
+        lives = [life for job in self._jobs.values() for life in job.lives]
         await asyncio.gather(*lives, return_exceptions=True)
 
     def kill(self) -> None:
         for job in self._jobs.values():
-            if job.child is not None:
-                job.child.kill()
+            for child in job.children.values():
+                child.kill()
 
     def _find(self, name: str) -> _Job:
         try:
@@ -165,39 +188,49 @@ class Cluster:
         for job in finished[: max(0, len(finished) - _MOST_FINISHED + 1)]:
             self._remove(job)
 
+    def _add_indexes(self, job: _Job, workers: int) -> None:
+        for index in range(len(job.lives), workers):
+            life = asyncio.create_task(self._live(job), name=f"job {job.spec.name}, index {index}")
+            job.lives.append(life)
+        self._touch()
+
     async def _live(self, job: _Job) -> None:
-        """One job from its first pod to its verdict, or to its deletion."""
+        """One index from its first pod to its verdict, or to the job's end."""
         failures = 0
-        while not job.deleted.is_set():
+        decided = Verdict.AGAIN
+        while decided is Verdict.AGAIN and not job.halted.is_set():
             code = await self._run_pod(job)
             failures += code != 0
             decided = verdict(code, failures, self._template.backoff_limit)
-            if decided is not Verdict.AGAIN and not job.deleted.is_set():
-                job.phase = LaunchPhase(decided.value)
-                self._say("jobs", f"{job.spec.name} {decided.value} (exit code {code})")
-                self._touch()
-                return
-            with suppress(TimeoutError):
-                pause = backoff_seconds(failures, self._template.first_backoff_seconds)
-                await asyncio.wait_for(job.deleted.wait(), pause)
-        self._remove(job)
+            if code == WorkerExit.BAD_INPUT:
+                job.halted.set()
+            if decided is Verdict.AGAIN:
+                with suppress(TimeoutError):
+                    pause = backoff_seconds(failures, self._template.first_backoff_seconds)
+                    await asyncio.wait_for(job.halted.wait(), pause)
+        job.verdicts.append(Verdict.FAILED if decided is Verdict.AGAIN else decided)
+        if job.finished and job.deleted.is_set():
+            self._remove(job)
+        elif job.finished:
+            self._say("jobs", f"{job.spec.name} {job.phase.value}")
+        self._touch()
 
     async def _run_pod(self, job: _Job) -> int:
         name = f"{job.spec.name}-{''.join(secrets.choice(_SUFFIX) for _ in range(5))}"
-        job.pods.append(Pod(name))
-        job.phase = LaunchPhase.RUNNING
+        job.pods[name] = Pod(name)
         code = _NOT_STARTED
         try:
-            job.child = self._start_pod(job.spec, name)
+            child = self._start_pod(job.spec, name)
         except OSError as error:  # no process could be made, or its log not opened: a failed pod like any other
             self._say("jobs", f"{name} could not be started: {error.strerror}")
         else:
-            self._ledger.add(job.child)
+            job.children[name] = child
+            self._ledger.add(child)
             self._touch()
-            code = await self._end_of(job, job.child)
-            self._ledger.remove(job.child)
-        job.child = None
-        job.pods[-1] = Pod(name, code)
+            code = await self._end_of(job, child)
+            self._ledger.remove(child)
+            del job.children[name]
+        job.pods[name] = Pod(name, code)
         if code != 0 and not job.deleted.is_set():
             self._say("jobs", f"{name} ended with exit code {code}")
         self._touch()
@@ -209,18 +242,18 @@ class Cluster:
         return Child.start(command, self._template.logs / f"{_worker_name(pod)}.log")
 
     async def _end_of(self, job: _Job, child: Child) -> int:
-        """Wait for the process; when the job is deleted first, stop it."""
+        """Wait for the process; when the job is halted first, stop it."""
         ended = asyncio.create_task(child.wait())
-        deleted = asyncio.create_task(job.deleted.wait())
+        halted = asyncio.create_task(job.halted.wait())
         try:
-            await asyncio.wait({ended, deleted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, halted}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 child.signal(child.stop_signal)
                 await asyncio.wait({ended}, timeout=job.grace_seconds)
             child.kill()
             return await ended
         finally:
-            deleted.cancel()
+            halted.cancel()
 
 
 def _worker_name(pod: str) -> str:

@@ -67,6 +67,15 @@ def application(cluster: Cluster, parts: Callable[[], list[PartStatus]]) -> Star
     async def list_jobs(_: Request) -> Response:
         return _json(JOBS.dump_json(cluster.all()))
 
+    async def grow(request: Request) -> Response:
+        try:
+            workers = int(request.query_params.get("workers", ""))
+        except ValueError as error:
+            raise HTTPException(422, "workers is a number") from error
+        with _as_http():
+            cluster.grow(request.path_params["name"], request.query_params.get("uid", ""), workers)
+        return Response(status_code=202)
+
     async def delete(request: Request) -> Response:
         with _as_http():
             cluster.delete(request.path_params["name"], request.query_params.get("uid", ""))
@@ -91,6 +100,7 @@ def application(cluster: Cluster, parts: Callable[[], list[PartStatus]]) -> Star
         Route("/jobs", list_jobs, methods=["GET"]),
         Route("/jobs/{name}", get, methods=["GET"]),
         Route("/jobs/{name}", delete, methods=["DELETE"]),
+        Route("/jobs/{name}/workers", grow, methods=["POST"]),
         Route("/changes", changes, methods=["GET"]),
         Route("/parts", list_parts, methods=["GET"]),
     ]

@@ -6,6 +6,7 @@ JSON of the port's own types and is defined here, for both sides:
     POST   /jobs                        LaunchSpec -> 201 LaunchedJob, 409 when the name is taken
     GET    /jobs                        -> 200 [LaunchedJob]
     GET    /jobs/{name}                 -> 200 LaunchedJob, 404
+    POST   /jobs/{name}/workers?uid=&workers=  -> 202, 404, 409 when the name belongs to another uid, or the job has ended
     DELETE /jobs/{name}?uid=            -> 202, 404, 409 when the name belongs to another uid
     GET    /changes?after=<n>&wait=<s>  -> 200 {"change": n}: at once when n is not `after`, else at a change or after `wait`
 """
@@ -78,6 +79,15 @@ class ProcessLauncher:
             return JOBS.validate_json(response.content)
         except ValidationError as error:
             raise Unavailable("the supervisor's list of jobs cannot be understood") from error
+
+    async def grow(self, name: str, uid: str, workers: int) -> None:
+        params: dict[str, str | float] = {"uid": uid, "workers": workers}
+        response = await self._ask("POST", f"{_path(name)}/workers", params=params)
+        if response.status_code == 404:
+            raise NotFound(f"there is no job named {name}")
+        if response.status_code == 409:
+            raise Conflict(f"the job named {name} is another one than {uid}, or has ended")
+        _expect_success(response)
 
     async def delete(self, name: str, uid: str) -> None:
         response = await self._ask("DELETE", _path(name), params={"uid": uid})

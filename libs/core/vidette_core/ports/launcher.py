@@ -92,6 +92,8 @@ class LaunchedJob:
     """Why its pods cannot even be made (a quota, an admission policy), in the launcher's words."""
     retired: bool = False
     """It has ended, nobody wants it any more, and the launcher will forget it by itself after a while."""
+    workers: int = 1
+    """How many workers it is to have at once."""
     more_memory: bool = False
     """It was launched with more memory than others, because an earlier attempt ran out of it."""
     namespace: str = ""
@@ -120,6 +122,12 @@ class Launcher(Protocol):
         """All jobs of this installation, as they were not long ago: a hint, to be confirmed by `get` before anything is lost.
 
         A failure, or not having heard of the jobs for long, is `Unavailable`, never an empty list.
+        """
+
+    async def grow(self, name: str, uid: str, workers: int) -> None:
+        """Have `workers` workers at once instead of fewer. A job that has as many is left as it is: none ever shrinks.
+
+        Raises `NotFound`, and `Conflict` when the name belongs to another uid, or the job has ended.
         """
 
     async def delete(self, name: str, uid: str) -> None:

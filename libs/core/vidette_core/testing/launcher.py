@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,33 @@ from vidette_core.ports.launcher import LaunchedJob, LaunchPhase, LaunchSpec, No
 @dataclass(slots=True)
 class _Entry:
     job: LaunchedJob
-    failures: int = 0
-    pods_made: itertools.count[int] = field(default_factory=itertools.count)
+    index_of: dict[str, int] = field(default_factory=dict)
+    failures: Counter[int] = field(default_factory=Counter)
+    """Of each index."""
+    succeeded: int = 0
+    failed: int = 0
+    """Indexes that ended so."""
+
+    def add_pod(self, index: int) -> None:
+        pod = Pod(f"{self.job.name}-{len(self.index_of):05d}")
+        self.index_of[pod.name] = index
+        self.job = replace(self.job, pods=(*self.job.pods, pod))
+
+    def end(self, name: str, exit_code: int) -> None:
+        pods = tuple(Pod(name, exit_code) if pod.name == name else pod for pod in self.job.pods)
+        self.job = replace(self.job, pods=pods)
+
+    def judge(self) -> None:
+        if any(pod.exit_code is None for pod in self.job.pods):
+            return
+        phase = LaunchPhase.FAILED if self.failed else LaunchPhase.SUCCEEDED
+        self.job = replace(self.job, phase=phase)
 
 
 class FakeLauncher:
     """`vidette_core.ports.launcher.Launcher` without processes.
 
-    A created job has a running pod at once; `end_pod` ends it, and a failed pod is replaced at once, without a back-off.
+    A created job has its running pods at once; `end_pod` ends one, and a failed pod is replaced at once, without a back-off.
     `specs` holds every specification that was ever created, in order, for a test to look at, and `notes` what was told. While
     `available` is False every call raises `Unavailable`.
     """
@@ -51,11 +71,13 @@ class FakeLauncher:
             spec_hash=spec.spec_hash,
             phase=LaunchPhase.RUNNING,
             created_at=datetime.now(UTC),
+            workers=spec.workers,
         )
         entry = _Entry(job)
         self._entries[spec.name] = entry
         self.specs.append(spec)
-        self._add_pod(entry)
+        for index in range(spec.workers):
+            entry.add_pod(index)
         self._touch()
         return entry.job
 
@@ -66,6 +88,16 @@ class FakeLauncher:
     async def list(self) -> list[LaunchedJob]:
         self._check()
         return [entry.job for entry in self._entries.values()]
+
+    async def grow(self, name: str, uid: str, workers: int) -> None:
+        self._check()
+        entry = self._find(name)
+        if entry.job.uid != uid or entry.job.phase is not LaunchPhase.RUNNING:
+            raise Conflict(f"the job named {name} is another one than {uid}, or has ended")
+        for index in range(entry.job.workers, workers):
+            entry.add_pod(index)
+        entry.job = replace(entry.job, workers=max(workers, entry.job.workers))
+        self._touch()
 
     async def delete(self, name: str, uid: str) -> None:
         self._check()
@@ -89,26 +121,33 @@ class FakeLauncher:
                 await asyncio.wait_for(moved.wait(), self._poll)
             yield
 
-    def running_pod(self, name: str) -> str | None:
-        """The pod of the job `name` that runs; None when there is none, or no such job."""
+    def running_pods(self, name: str) -> tuple[str, ...]:
+        """The pods of the job `name` that run, the oldest first; none when there is no such job."""
         entry = self._entries.get(name)
-        if entry is None or not entry.job.pods or entry.job.pods[-1].exit_code is not None:
-            return None
-        return entry.job.pods[-1].name
+        return () if entry is None else tuple(pod.name for pod in entry.job.pods if pod.exit_code is None)
 
-    def end_pod(self, name: str, exit_code: int) -> None:
-        """End the running pod of the job `name`. Raises `NotFound`."""
+    def end_pod(self, name: str, exit_code: int, pod: str | None = None) -> None:
+        """End a running pod of the job `name`, the oldest where none is named. Raises `NotFound`."""
         entry = self._find(name)
-        *before, last = entry.job.pods
-        entry.job = replace(entry.job, pods=(*before, Pod(last.name, exit_code)))
-        if exit_code == WorkerExit.DONE:
-            entry.job = replace(entry.job, phase=LaunchPhase.SUCCEEDED)
+        running = self.running_pods(name)
+        ending = running[0] if pod is None else pod
+        if ending not in running:
+            raise NotFound(f"no pod {ending} runs in {name}")
+        entry.end(ending, exit_code)
+        if exit_code == WorkerExit.BAD_INPUT:
+            for other in self.running_pods(name):
+                entry.end(other, WorkerExit.TERMINATED)
+            entry.failed += 1
+        elif exit_code == WorkerExit.DONE:
+            entry.succeeded += 1
         else:
-            entry.failures += 1
-            if exit_code == WorkerExit.BAD_INPUT or entry.failures > self._backoff_limit:
-                entry.job = replace(entry.job, phase=LaunchPhase.FAILED)
+            index = entry.index_of[ending]
+            entry.failures[index] += 1
+            if entry.failures[index] > self._backoff_limit:
+                entry.failed += 1
             else:
-                self._add_pod(entry)
+                entry.add_pod(index)
+        entry.judge()
         self._touch()
 
     def lose(self, name: str) -> None:
@@ -116,10 +155,6 @@ class FakeLauncher:
         self._find(name)
         del self._entries[name]
         self._touch()
-
-    def _add_pod(self, entry: _Entry) -> None:
-        pod = Pod(f"{entry.job.name}-{next(entry.pods_made):05d}")
-        entry.job = replace(entry.job, pods=(*entry.job.pods, pod))
 
     def _find(self, name: str) -> _Entry:
         try:

@@ -123,6 +123,19 @@ class KubeLauncher:
         found = [launched_job(job, pods_of.get(job.name, [])) for job in jobs]
         return await self._refusals.added_to(found)
 
+    async def grow(self, name: str, uid: str, workers: int) -> None:
+        raw = await self._connection.get(self._job_path(name), {})
+        seen = self._of(raw, name, [])
+        if seen.uid != uid or seen.phase in _ENDED:
+            raise Conflict(f"the Job named {name} is another one than {uid}, or has ended")
+        if seen.workers >= workers:
+            return
+        # With the version that was looked at: another controller may be about to grow it further.
+        version = raw["metadata"]["resourceVersion"]
+        sizes = {"completions": workers, "parallelism": workers}
+        body = {"metadata": {"uid": uid, "resourceVersion": version}, "spec": sizes}
+        await self._connection.patch(self._job_path(name), body, _MERGE_PATCH)
+
     async def delete(self, name: str, uid: str) -> None:
         try:
             seen = await self._without_pods(name)

@@ -36,6 +36,7 @@ class JobView:
     created_at: datetime
     conditions: tuple[Condition, ...]
     has_ttl: bool
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def job_view(raw: Json) -> JobView | None:
             created_at=_time(metadata.get("creationTimestamp")) or _UNIX,
             conditions=_conditions(_mapping(raw, "status")),
             has_ttl=_mapping(raw, "spec").get("ttlSecondsAfterFinished") is not None,
+            workers=int(_mapping(raw, "spec").get("completions") or 1),
         )
     except (KeyError, ValueError, AttributeError, TypeError):
         return None
@@ -105,6 +107,7 @@ def launched_job(job: JobView, pods: Iterable[PodView]) -> LaunchedJob:
         created_at=job.created_at,
         pods=tuple(own),
         conditions=job.conditions,
+        workers=job.workers,
         # A policy of the cluster's may give every Job a TTL from its birth.
         retired=job.has_ttl and phase in (LaunchPhase.SUCCEEDED, LaunchPhase.FAILED),
         namespace=job.namespace,
