@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.support.jobs import CHUNK_FRAMES, adapters, chunk
+from tests.support.jobs import CHUNK_FRAMES, Adapters, adapters, chunk
 from vidette_core.adapters.kube.connection import KubeConnection
 from vidette_core.adapters.kube.events import timestamp
 from vidette_core.adapters.kube.names import ATTEMPT, JOB_ID, RELEASE, WORKER
-from vidette_core.domain.planning import plan
-from vidette_core.ports.jobs import Claimed, Segments
+from vidette_core.domain.planning import Plan
+from vidette_core.ports.jobs import Claimed
 
 Json = dict[str, Any]
 NODE = "bench"
@@ -80,13 +80,11 @@ async def follow(connection: KubeConnection, path: str, selector: str = "") -> A
 class Nodes:
     """Plays all pods of a namespace. Those of `release` have a worker, others only end."""
 
-    def __init__(
-        self, connection: KubeConnection, namespace: str, release: str, segments: Segments, board: Board
-    ) -> None:
+    def __init__(self, connection: KubeConnection, namespace: str, release: str, db: Adapters, board: Board) -> None:
         self._connection = connection
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._release = release
-        self._segments = segments
+        self._segments, self._planning = db.segments, db.planning
         self._board = board
         self._seen: set[str] = set()
         self._jobs: set[str] = set()
@@ -138,7 +136,7 @@ class Nodes:
         claimed = await self._segments.claim(job_id, attempt, name)
         if not isinstance(claimed, Claimed):
             raise RuntimeError(f"the pod {name} could not claim its job: {claimed}")
-        await self._segments.post_plan(claimed.fence, plan(CHUNK_FRAMES, claimed.terms.sampling))
+        await self._planning.post_plan(claimed.fence, Plan(CHUNK_FRAMES))
         await self._segments.commit(claimed.fence, chunk(0))
         await self._segments.finish(claimed.fence, CHUNK_FRAMES, ())
 
@@ -182,7 +180,7 @@ def _play(kubeconfig: Path, namespace: str, release: str, database_url: str, boa
         connection = await KubeConnection.open(kubeconfig, TIMEOUT_S)
         try:
             async with adapters(database_url) as made:
-                await Nodes(connection, namespace, release, made.segments, board).run()
+                await Nodes(connection, namespace, release, made, board).run()
         finally:
             await connection.close()
 

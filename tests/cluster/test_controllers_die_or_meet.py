@@ -17,7 +17,7 @@ from tests.support import dying_controller
 from tests.support.clips import numbered_clip
 from tests.support.cluster import Cluster
 from tests.support.installation import Installation, eventually
-from tests.support.jobs import PLENTY, adapters
+from tests.support.jobs import MANY_WORKERS, PLENTY, adapters
 from tests.support.kube_rig import KubeRig, kube_rig
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
@@ -101,7 +101,7 @@ async def test_a_watch_that_tells_no_more_makes_nobody_give_a_job_up_or_keep_it(
     """The list is what the watches told last; a live look comes before anything that cannot be undone."""
     async with kube_rig(cluster, tmp_path) as rig, adapters(postgres_url) as db:
         tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
-        applier = Applier(db.schedule, rig.launcher, tokens, TEMPLATE, 1.0)
+        applier = Applier(db.schedule, rig.launcher, tokens, TEMPLATE, 1.0, MANY_WORKERS)
 
         async def look() -> int:
             """One round, as the loop has it; the attempt afterwards."""

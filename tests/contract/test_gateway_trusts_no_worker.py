@@ -16,7 +16,7 @@ from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters
 from tests.support.servers import StoreEndpoint
 from tests.support.stores import blob_store
 from vidette_api.gateway.app import gateway_app
-from vidette_api.settings import AnalysisSettings, UploadSettings
+from vidette_api.settings import AnalysisSettings, ParallelSettings, UploadSettings
 from vidette_api.wiring import Services
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.domain.pipelines import Catalog
@@ -25,6 +25,7 @@ from vidette_core.settings import TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
 
 CONTENT = b"compressed rows"
+INDEX = {"width": 64, "height": 48, "frames": 500, "duration_ms": 20_000.0, "has_increasing_timestamps": True}
 
 
 def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: bytes = CONTENT, **changes: Any) -> dict[str, Any]:
@@ -70,8 +71,10 @@ async def gateway(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway
             reader=db.reader,
             cancelling=db.cancelling,
             segments=db.segments,
+            planning=db.planning,
             uploads=UploadSettings(),
             analysis=AnalysisSettings(),
+            parallel=ParallelSettings(frame_cost_s=100, max_workers_per_job=3),
         )
         transport = httpx.ASGITransport(gateway_app(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
@@ -97,6 +100,36 @@ async def test_a_claim_tells_a_worker_all_it_needs(gateway: Gateway) -> None:
     }
     assert answer["pipeline"]["id"] == PIPELINE.id
     assert answer["chunk_frames"] == CHUNK_FRAMES
+
+
+async def test_a_video_worth_it_is_cut_and_each_worker_is_told_its_window(gateway: Gateway) -> None:
+    first = await gateway.claim()
+    assert "window_end" not in first, "a worker of before an upgrade would not understand it"
+    answer = await gateway.call("POST", "/v1/plan", first["session_token"], INDEX)
+    assert answer.json() == {"window_end": 10}
+    again = await gateway.call("POST", "/v1/plan", first["session_token"], INDEX)
+    assert again.json() == {"window_end": 10}
+    others = [await gateway.claim(f"pod-{number}") for number in (2, 3)]
+    assert [(each["segment"], each["next_sample"], each["window_end"]) for each in others] == [(1, 10, 20), (2, 20, 40)]
+
+
+async def test_a_worker_that_does_not_speak_of_timestamps_gets_the_whole_video(gateway: Gateway) -> None:
+    first = await gateway.claim()
+    index = {name: value for name, value in INDEX.items() if name != "has_increasing_timestamps"}
+    answer = await gateway.call("POST", "/v1/plan", first["session_token"], index)
+    assert answer.json() == {"window_end": None}
+
+
+async def test_whoever_finds_the_plan_wrong_sends_all_back_to_the_beginning(gateway: Gateway) -> None:
+    first = await gateway.claim()
+    await gateway.call("POST", "/v1/plan", first["session_token"], INDEX)
+    second = await gateway.claim("pod-2")
+    assert (await gateway.call("POST", "/v1/replan", second["session_token"])).status_code == 204
+    for token in (first["session_token"], second["session_token"]):
+        assert (await gateway.call("POST", "/v1/renew", token, {"samples": 1})).status_code == 409
+    heir = await gateway.claim("pod-2")
+    assert (heir["segment"], heir["next_sample"], heir["planned"], "window_end" in heir) == (0, 0, True, False)
+    assert (await gateway.call("POST", "/v1/replan", heir["session_token"])).status_code == 409
 
 
 async def test_another_pod_is_told_to_wait(gateway: Gateway) -> None:

@@ -58,7 +58,7 @@ async def test_the_form_is_declared_with_its_fields(document: dict[str, Any]) ->
     body = document["paths"]["/video/submit"]["post"]["requestBody"]
     form = body["content"]["multipart/form-data"]["schema"]
     assert body["required"] is True
-    assert list(form["properties"]) == ["file", "pipeline_id", "frame_stride", "max_frames"]
+    assert list(form["properties"]) == ["file", "pipeline_id", "frame_stride", "max_frames", "max_workers"]
     assert form["required"] == ["file", "pipeline_id"]
     assert form["additionalProperties"] is False
 

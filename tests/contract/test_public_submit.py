@@ -38,7 +38,7 @@ def pattern(size: int) -> bytes:
 
 async def test_a_video_becomes_a_pending_job_and_its_bytes_an_object(api: Api) -> None:
     video = pattern(12 * MIB + 12345)
-    answer = await api.submit(video, pipeline_id="yolo_ocr", frame_stride="5", max_frames="100")
+    answer = await api.submit(video, pipeline_id="yolo_ocr", frame_stride="5", max_frames="100", max_workers="3")
     assert answer.status_code == 200, answer.text
     assert list(answer.json()) == ["job_id"]
     job_id = UUID(answer.json()["job_id"])
@@ -47,7 +47,7 @@ async def test_a_video_becomes_a_pending_job_and_its_bytes_an_object(api: Api) -
     row = await api.row(job_id)
     assert row is not None
     assert (row.state, row.container, row.frame_stride, row.max_frames) == (JobState.PENDING, "mov", 5, 100)
-    assert (row.source_bytes, row.upload_id, row.chunk_frames) == (len(video), None, 200)
+    assert (row.source_bytes, row.upload_id, row.chunk_frames, row.max_workers) == (len(video), None, 200, 3)
     assert row.pipeline_digest == PIPELINE.digest
     assert await api.services.store.get(source_key(job_id), len(video)) == video
 
@@ -67,11 +67,11 @@ async def test_fields_may_come_in_any_order(api: Api, order: tuple[str, ...]) ->
 
 
 async def test_empty_and_null_optional_fields_are_absent(api: Api) -> None:
-    answer = await api.submit(pattern(1000), pipeline_id="yolo_ocr", frame_stride="", max_frames="null")
+    answer = await api.submit(pattern(1000), pipeline_id="yolo_ocr", frame_stride="", max_frames="null", max_workers="")
     assert answer.status_code == 200, answer.text
     row = await api.row(answer.json()["job_id"])
     assert row is not None
-    assert (row.frame_stride, row.max_frames) == (1, None)
+    assert (row.frame_stride, row.max_frames, row.max_workers) == (1, None, None)
 
 
 async def test_a_body_without_a_declared_length_is_taken(api: Api) -> None:
@@ -131,7 +131,7 @@ REFUSED: list[tuple[bytes, dict[str, str], str, str]] = [
         MP4_HEAD,
         {"pipeline_id": "yolo_ocr", "stride": "1"},
         "invalid_request",
-        "Unknown field 'stride'. Allowed are file, pipeline_id, frame_stride, max_frames.",
+        "Unknown field 'stride'. Allowed are file, pipeline_id, frame_stride, max_frames, max_workers.",
     ),
 ]
 

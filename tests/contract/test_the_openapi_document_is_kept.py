@@ -48,7 +48,7 @@ OPERATIONS = (
 )
 CAN_BE_WRONG = ("POST /video/submit", "GET /video/results/{job_id}")
 """Any text is an id that a job might have, so a request of the others cannot be wrong, only unlucky."""
-NUMBERS = ("frame_stride", "max_frames")
+NUMBERS = ("frame_stride", "max_frames", "max_workers")
 SETTINGS = settings(
     max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )

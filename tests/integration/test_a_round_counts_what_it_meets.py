@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from tests.support.jobs import adapters
+from tests.support.jobs import MANY_WORKERS, adapters
 from vidette_controller.apply import Applier
 from vidette_controller.launch import Template
 from vidette_controller.loop import Controller
@@ -51,7 +51,7 @@ async def scene(postgres_url: str) -> AsyncIterator[Scene]:
     launcher, wakeup = Registry(), NatsWakeup(WakeupSettings(url=SecretStr("nats://127.0.0.1:1"), timeout_s=0.1))
     tokens, template = Tokens(TokenSettings(secret=SecretStr("s" * 40))), Template("http://gateway", "triton:1", {})
     async with adapters(postgres_url) as db:
-        applier = Applier(db.schedule, launcher, tokens, template, 1.0)
+        applier = Applier(db.schedule, launcher, tokens, template, 1.0, MANY_WORKERS)
         controller = Controller(db.schedule, launcher, wakeup, applier, template, ControllerSettings(), LeaseSettings())
         for _ in range(2):
             await db.submit()

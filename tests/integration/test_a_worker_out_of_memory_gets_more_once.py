@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from tests.support.jobs import PLENTY, Adapters, adapters
+from tests.support.jobs import MANY_WORKERS, PLENTY, Adapters, adapters
 from vidette_controller.actions import Action
 from vidette_controller.apply import Applier
 from vidette_controller.checks import Policy
@@ -34,9 +34,8 @@ class Rounds:
         self.db = db
         self.job_id = job_id
         self.launcher = FakeLauncher()
-        self._applier = Applier(
-            db.schedule, self.launcher, Tokens(TokenSettings(secret=SecretStr("s" * 40))), TEMPLATE, 1.0
-        )
+        tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
+        self._applier = Applier(db.schedule, self.launcher, tokens, TEMPLATE, 1.0, MANY_WORKERS)
 
     async def round(self, listed: Sequence[LaunchedJob]) -> list[Action]:
         actions = plan(await self.db.schedule.snapshot(), listed, POLICY)

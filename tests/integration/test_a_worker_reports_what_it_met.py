@@ -43,7 +43,7 @@ def gateway(store: RangeServer) -> Iterator[Script]:
     answers = {
         "POST /v1/claim": [as_json({"answer": CLAIM.model_dump(mode="json")})],
         "GET /v1/source": [as_json(PresignedUrl(url=store.url("video")).model_dump())],
-        "POST /v1/plan": [as_json({})],
+        "POST /v1/plan": [as_json({"window_end": None})],
         "POST /v1/report": [as_json({})],
     }
     with scripted_service(answers) as script:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from tests.support.jobs import PLENTY, Adapters, adapters
+from tests.support.jobs import MANY_WORKERS, PLENTY, Adapters, adapters
 from vidette_controller.actions import CreateJob, NextAttempt
 from vidette_controller.apply import Applier
 from vidette_controller.launch import Template, launch_of
@@ -33,7 +33,7 @@ class Desk:
         self.launcher = FakeLauncher()
         self.name = launch_of(TEMPLATE, job_id, 1).name
         tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
-        self.applier = Applier(db.schedule, self.launcher, tokens, TEMPLATE, 1.0)
+        self.applier = Applier(db.schedule, self.launcher, tokens, TEMPLATE, 1.0, MANY_WORKERS)
 
     async def create(self) -> None:
         await self.applier.apply([CreateJob(self.job_id, 1, self.name, "yolo")])
@@ -99,7 +99,7 @@ async def test_a_name_that_a_stranger_has_taken_is_told_and_never_adopted(desk: 
 async def test_a_launch_that_is_refused_for_too_long_fails_the_job(desk: Desk) -> None:
     await desk.launcher.create(LaunchSpec(desk.name, UUID(int=9), 1, "a stranger's", {}))
     tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
-    impatient = Applier(desk.db.schedule, desk.launcher, tokens, TEMPLATE, 1.0, refused_patience_s=0.5)
+    impatient = Applier(desk.db.schedule, desk.launcher, tokens, TEMPLATE, 1.0, MANY_WORKERS, refused_patience_s=0.5)
     create = CreateJob(desk.job_id, 1, desk.name, "yolo")
     assert await impatient.apply([create]) == []
     assert len((await desk.db.schedule.snapshot()).jobs) == 1

@@ -17,7 +17,7 @@ from vidette_core.domain.jobs import JobState, Tally
 from vidette_core.domain.ledger import Imbalance, verdict
 from vidette_core.domain.schedule import LEAVING
 from vidette_core.ports.errors import Conflict, NotFound
-from vidette_core.ports.jobs import Caps
+from vidette_core.ports.jobs import Caps, WorkerCaps
 
 
 @pytest.fixture
@@ -50,6 +50,28 @@ async def test_tenants_take_turns_and_within_one_priority_goes_before_age(stack:
     quiet = await stack.submit(tenant="quiet")
     assert await stack.run(Caps(2, 100)) == [urgent, quiet]
     assert await stack.run(Caps(4, 100)) == loud[:2]
+
+
+async def test_workers_are_given_as_far_as_the_caps_have_room_and_never_taken(stack: Adapters) -> None:
+    loud, other, quiet = [await stack.submit(tenant=tenant) for tenant in ("loud", "loud", "quiet")]
+    await stack.run()
+    caps = WorkerCaps(workers=9, workers_per_tenant=6)
+    assert await stack.schedule.grow(loud, 1, 4, caps) == 4
+    assert await stack.schedule.grow(other, 1, 4, caps) == 2, "of the tenant's six"
+    assert await stack.schedule.grow(quiet, 1, 8, caps) == 3, "of all nine"
+    assert await stack.schedule.grow(loud, 1, 2, caps) == 4
+    assert await stack.schedule.grow(loud, 2, 5, caps) == 0, "another attempt"
+    await stack.schedule.fail(quiet, 1, Problem(ErrorCode.INTERNAL, "x"))
+    assert await stack.schedule.grow(loud, 1, 8, caps) == 4
+    assert await stack.schedule.grow(loud, 1, 8, WorkerCaps(9, 9)) == 7
+
+
+async def test_caps_on_workers_hold_however_many_ask_at_once(stack: Adapters) -> None:
+    jobs = [await stack.submit() for _ in range(4)]
+    await stack.run()
+    given = await asyncio.gather(*(stack.schedule.grow(job, 1, 5, WorkerCaps(10, 100)) for job in jobs * 2))
+    assert sum(job.workers for job in (await stack.schedule.snapshot()).jobs) == 10
+    assert max(given) <= 5
 
 
 async def test_only_one_attempt_is_raised_when_two_controllers_see_the_same(stack: Adapters) -> None:

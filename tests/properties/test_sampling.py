@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidette_core.domain.planning import plan, progress_of
+from vidette_core.domain.planning import progress_of
 from vidette_core.domain.sampling import Sampling
 
 SAMPLINGS = st.builds(Sampling, st.integers(1, 40), st.none() | st.integers(1, 60))
@@ -28,8 +28,3 @@ def test_nonsense_is_refused(stride: int, max_frames: int | None) -> None:
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
 def test_progress_before_completion_stays_within_zero_and_less_than_one(samples: int, expected: int) -> None:
     assert 0 <= progress_of(samples, expected) < 1
-
-
-@given(SAMPLINGS, st.integers(0, 10**7))
-def test_a_plan_expects_what_is_sampled_and_never_nothing(sampling: Sampling, frames: int) -> None:
-    assert plan(frames, sampling).expected_samples == max(1, sampling.count(frames))

@@ -33,6 +33,7 @@ ACTS = st.one_of(
     st.tuples(st.just("work"), WHICH, st.integers(1, 4)),
     st.tuples(st.just("work"), WHICH, st.integers(1, 4)),
     st.tuples(st.just("take_over"), WHICH),
+    st.tuples(st.just("find_the_plan_wrong"), WHICH),
     st.tuples(st.just("kill"), WHICH, EXITS),
     st.tuples(st.just("lose"), WHICH),
     st.tuples(st.just("cancel"), WHICH),

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters, chunk
+from tests.support.jobs import CHUNK_FRAMES, MANY_WORKERS, PIPELINE, Adapters, adapters, chunk
 from vidette_controller.apply import Applier
 from vidette_controller.launch import Template
 from vidette_controller.loop import Controller
@@ -28,6 +28,7 @@ from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
 from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, source_key
 from vidette_core.domain.jobs import Fence, Job
+from vidette_core.domain.planning import PLAN_DID_NOT_HOLD, Costs, Listed, plan
 from vidette_core.domain.sampling import Sampling
 from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.errors import Conflict
@@ -59,7 +60,9 @@ class SimulatedPod:
     job_id: UUID
     attempt: int
     fence: Fence | None = None
+    planned: bool = True
     at: int = 0
+    end: int = 0
     presigned: tuple[str, ChunkClaim] | None = None
     """An address it may still write to, as long as that lives."""
     uploaded: ChunkClaim | None = None
@@ -78,8 +81,8 @@ class World:
     jobs: list[UUID] = field(default_factory=list)
     cancelled: set[UUID] = field(default_factory=set)
     pods: dict[str, SimulatedPod] = field(default_factory=dict)
-    newest: dict[UUID, int] = field(default_factory=dict)
-    """The highest epoch that a claim of the job's segment has returned."""
+    newest: dict[tuple[UUID, int], int] = field(default_factory=dict)
+    """The highest epoch of the job's segment that was heard of; a lower one is a zombie's."""
     stopped: set[UUID] = field(default_factory=set)
     """Jobs whose cancelling was confirmed."""
 
@@ -163,7 +166,11 @@ class World:
             case SimulatedPod(presigned=(str() as key, ChunkClaim() as claim)):
                 self.store.put(key, b"chunk")
                 pod.presigned, pod.uploaded = None, claim
-            case SimulatedPod(fence=Fence() as fence, at=at) if at < CHUNKS * CHUNK_FRAMES:
+            case SimulatedPod(fence=Fence() as fence, planned=False):
+                made = plan(Listed(pod.end, True), Sampling(), CHUNK_FRAMES, Costs(1.0, 1e-6), 1 + pod.job_id.int % 3)
+                pod.end = await self.db.planning.post_plan(fence, made) or pod.end
+                pod.planned = True
+            case SimulatedPod(fence=Fence() as fence, at=at, end=end) if at < end:
                 await segments.terms(fence)  # the gateway presigns for a fence in force only
                 claim = chunk(at)
                 pod.presigned = chunk_key(fence, claim, CHUNK_FRAMES), claim
@@ -173,7 +180,7 @@ class World:
         return True
 
     async def _commit(self, pod: SimulatedPod, fence: Fence, claim: ChunkClaim) -> None:
-        is_zombie = self.newest[pod.job_id] > fence.epoch or pod.job_id in self.stopped
+        is_zombie = self.newest[pod.job_id, fence.segment] > fence.epoch or pod.job_id in self.stopped
         committed = await self.db.segments.commit(fence, claim)
         assert not (is_zombie and committed.is_new), "a zombie wrote a result"
         pod.at, pod.uploaded = committed.next_sample, None
@@ -181,14 +188,32 @@ class World:
     async def _claim(self, pod: SimulatedPod) -> bool:
         match await self.db.segments.claim(pod.job_id, pod.attempt, pod.name):
             case Claimed() as claimed:
-                pod.fence, pod.at = claimed.fence, claimed.next_sample
-                self.newest[pod.job_id] = max(self.newest.get(pod.job_id, 0), claimed.fence.epoch)
+                pod.fence, pod.at, pod.planned = claimed.fence, claimed.next_sample, claimed.planned
+                pod.end = claimed.window_end or CHUNKS * CHUNK_FRAMES
+                self._hear_of(pod.job_id, claimed.fence.segment, claimed.fence.epoch)
                 return True
             case Busy():
                 return False
             case Over():
                 self.end(pod, WorkerExit.DONE)
                 return False
+
+    def _hear_of(self, job_id: UUID, segment: int, epoch: int) -> None:
+        self.newest[job_id, segment] = max(self.newest.get((job_id, segment), 0), epoch)
+
+    async def find_the_plan_wrong(self, which: int) -> None:
+        """A pod that holds a window, or thinks so, says that the video cannot be split."""
+        holders = [pod for pod in self.pods.values() if pod.fence is not None and not pod.one_at_a_time.locked()]
+        if not holders:
+            return
+        pod = holders[which % len(holders)]
+        async with pod.one_at_a_time:
+            assert pod.fence is not None
+            epochs = {key: epoch for key, epoch in self.newest.items() if key[0] == pod.job_id}
+            await self.db.planning.replan(pod.fence, PLAN_DID_NOT_HOLD)
+            for (job_id, segment), epoch in epochs.items():
+                self._hear_of(job_id, segment, epoch + 1)
+            pod.fence = pod.presigned = pod.uploaded = None
 
     def end(self, pod: SimulatedPod, exit_code: int) -> None:
         """The launcher sees the process end, if it still knows it as running."""
@@ -251,7 +276,7 @@ async def world(url: str) -> AsyncIterator[World]:
         launcher, store = FakeLauncher(), InMemoryBlobStore()
 
         def controller() -> Controller:
-            applier = Applier(db.schedule, launcher, tokens, template, 1.0)
+            applier = Applier(db.schedule, launcher, tokens, template, 1.0, MANY_WORKERS)
             return Controller(db.schedule, launcher, wakeup, applier, template, _PATIENT, leases)
 
         sweeper = Sweeper(PostgresSweeping(db.database), store, SweepSettings())

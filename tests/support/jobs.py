@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.planning import PostgresPlanning
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schedule import PostgresSchedule
 from vidette_core.adapters.postgres.schema import JobRow
@@ -22,7 +23,7 @@ from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.domain.chunks import ChunkClaim, source_key
 from vidette_core.domain.jobs import Tally
 from vidette_core.domain.pipelines import Pipeline
-from vidette_core.domain.planning import plan
+from vidette_core.domain.planning import Costs, Listed, plan
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.jobs import (
     Cancelling,
@@ -30,16 +31,19 @@ from vidette_core.ports.jobs import (
     Claimed,
     JobReader,
     Launch,
+    Planning,
     Schedule,
     Segments,
     Submission,
     Submissions,
+    WorkerCaps,
 )
 from vidette_core.settings import DatabaseSettings
 
 PIPELINE = Pipeline(id="nothing", description="No model at all.", detector=None, text=None)
 CHUNK_FRAMES = 10
 PLENTY = Caps(1000, 1000)
+MANY_WORKERS = WorkerCaps(1000, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Adapters:
     submissions: Submissions
     reader: JobReader
     segments: Segments
+    planning: Planning
     schedule: Schedule
     cancelling: Cancelling
 
@@ -80,8 +85,11 @@ class Adapters:
         assert isinstance(claimed, Claimed), claimed
         return claimed
 
-    async def plan(self, claimed: Claimed, frames: int) -> None:
-        await self.segments.post_plan(claimed.fence, plan(frames, claimed.terms.sampling))
+    async def plan(self, claimed: Claimed, frames: int, workers: int = 1) -> int | None:
+        """As the gateway does; `workers` is the number of segments, if there are chunks enough."""
+        terms, costs = claimed.terms, Costs(frame_s=1.0, start_s=1e-6)
+        made = plan(Listed(frames, True), terms.sampling, terms.chunk_frames, costs, workers)
+        return await self.planning.post_plan(claimed.fence, made)
 
 
 def launch(job_id: UUID, attempt: int) -> Launch:
@@ -104,6 +112,7 @@ async def adapters(url: str, *, lease_s: float = 30.0, max_stalled_claims: int =
             PostgresSubmissions(database),
             PostgresReader(database),
             PostgresSegments(database, lease_s=lease_s, max_stalled_claims=max_stalled_claims),
+            PostgresPlanning(database),
             PostgresSchedule(database),
             PostgresCancelling(database),
         )

@@ -30,6 +30,7 @@ from vidette_api.wiring import Services
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.planning import PostgresPlanning
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.adapters.postgres.segments import PostgresSegments
@@ -177,6 +178,7 @@ async def public_api(
         reader=PostgresReader(database),
         cancelling=PostgresCancelling(database),
         segments=PostgresSegments(database, lease_s=30, max_stalled_claims=12),
+        planning=PostgresPlanning(database),
         uploads=uploads or UploadSettings(),
         analysis=AnalysisSettings(),
         results=results or ResultSettings(),

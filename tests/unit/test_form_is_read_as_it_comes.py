@@ -104,11 +104,11 @@ def test_an_unknown_field_is_refused_before_its_value_came() -> None:
     with pytest.raises(DomainError) as caught:
         list(reader.feed(part("fps", b"")[:-2]))
     assert caught.value.problem.message == (
-        "Unknown field 'fps'. Allowed are file, pipeline_id, frame_stride, max_frames."
+        "Unknown field 'fps'. Allowed are file, pipeline_id, frame_stride, max_frames, max_workers."
     )
 
 
-@pytest.mark.parametrize("name", ["file", "pipeline_id", "frame_stride", "max_frames"])
+@pytest.mark.parametrize("name", ["file", "pipeline_id", "frame_stride", "max_frames", "max_workers"])
 def test_a_part_given_twice_is_refused(name: str) -> None:
     assert refusal(form(part(name, b"1"), part(name, b"1"))) == f"The field {name} was given twice; it is allowed once."
 

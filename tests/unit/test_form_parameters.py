@@ -20,23 +20,24 @@ def read(**fields: str) -> Parameters:
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    assert read(pipeline_id="yolo_ocr") == Parameters(PIPELINE, Sampling(1, None))
+    assert read(pipeline_id="yolo_ocr") == Parameters(PIPELINE, Sampling(1, None), None)
 
 
 def test_what_is_given_is_taken_in_any_order() -> None:
-    assert read(max_frames="7", pipeline_id=" yolo_ocr ", frame_stride="3").sampling == Sampling(3, 7)
+    given = read(max_frames="7", pipeline_id=" yolo_ocr ", max_workers="2", frame_stride="3")
+    assert given == Parameters(PIPELINE, Sampling(3, 7), 2)
 
 
 @pytest.mark.parametrize("absent", ["", "null", "  "])
-@pytest.mark.parametrize("name", ["frame_stride", "max_frames"])
+@pytest.mark.parametrize("name", ["frame_stride", "max_frames", "max_workers"])
 def test_an_empty_or_null_optional_field_counts_as_absent(name: str, absent: str) -> None:
-    assert read(pipeline_id="yolo_ocr", **{name: absent}).sampling == Sampling(1, None)
+    assert read(pipeline_id="yolo_ocr", **{name: absent}) == Parameters(PIPELINE, Sampling(1, None), None)
 
 
 @pytest.mark.parametrize(
     "value", ["0", "-1", "1.5", "abc", "1e3", "+1", "1_0", "१", "2147483648", "9" * 100, "NaN", "true"]
 )
-@pytest.mark.parametrize("name", ["frame_stride", "max_frames"])
+@pytest.mark.parametrize("name", ["frame_stride", "max_frames", "max_workers"])
 def test_what_is_no_whole_number_in_range_is_refused_with_the_range(name: str, value: str) -> None:
     with pytest.raises(DomainError) as caught:
         read(pipeline_id="yolo_ocr", **{name: value})

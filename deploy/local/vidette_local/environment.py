@@ -107,9 +107,15 @@ def controller_environment(addresses: StackAddresses, credentials: Credentials) 
 def controller_defaults(cpus: int) -> dict[str, str]:
     """What suits one machine better than the controller's own defaults, which are for a cluster; the user's settings win.
 
-    A worker keeps one core busy with decoding and its share of Triton: more jobs at once than cores only slow each other.
+    A worker keeps one core busy with decoding and its share of Triton: more at once than cores only slow each other.
     """
-    return {"VIDETTE_MAX_RUNNING": str(max(1, cpus)), "VIDETTE_MAX_RUNNING_PER_TENANT": str(max(1, cpus))}
+    caps = (
+        "VIDETTE_MAX_RUNNING",
+        "VIDETTE_MAX_RUNNING_PER_TENANT",
+        "VIDETTE_MAX_WORKERS",
+        "VIDETTE_MAX_WORKERS_PER_TENANT",
+    )
+    return dict.fromkeys(caps, str(max(1, cpus)))
 
 
 def worker_environment(machine: Mapping[str, str], stack_id: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from vidette_api.settings import AnalysisSettings, ResultSettings, TenantSettings, UploadSettings
+from vidette_api.settings import AnalysisSettings, ParallelSettings, ResultSettings, TenantSettings, UploadSettings
 from vidette_controller.settings import ControllerSettings, SweepSettings
 from vidette_core.settings import (
     LeaseSettings,
@@ -91,7 +91,8 @@ def settings_or_exit() -> LocalSettings:
 def check_services() -> None:
     """The settings that are handed on to the services, before anything is started: a line for each wrong one, and exit code 2."""
     kinds = (
-        *(UploadSettings, AnalysisSettings, ResultSettings, TenantSettings, ControllerSettings, SweepSettings),
+        *(UploadSettings, AnalysisSettings, ParallelSettings, ResultSettings, TenantSettings),
+        *(ControllerSettings, SweepSettings),
         *(VideoLimitSettings, WorkerTuning, LeaseSettings, LogSettings, TracingSettings),
     )
     is_wrong = False

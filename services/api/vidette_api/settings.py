@@ -95,3 +95,16 @@ class AnalysisSettings(BaseSettings):
 
     chunk_frames: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = 200
     """Sampled frames in a chunk: what a lost worker costs at most, against how well a chunk compresses."""
+
+
+class ParallelSettings(BaseSettings):
+    """Into how many segments a long video is cut, each for a worker of its own."""
+
+    model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
+
+    max_workers_per_job: Annotated[int, Field(ge=1, le=64)] = 8
+    """The most segments of one video, hence its most workers. A client may ask for fewer (`max_workers`); 1 splits no video."""
+    frame_cost_s: Seconds = 0.2
+    """What one worker is taken to need for a sampled frame, until jobs of the pipeline have shown it (then their median)."""
+    worker_start_s: Seconds = 10.0
+    """What it takes until one more worker does something. Each gets ten times as much work, so short videos have one."""

@@ -10,17 +10,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from vidette_api.catalog import CurrentCatalog, LiveCatalog
-from vidette_api.settings import AnalysisSettings, ResultSettings, TenantSettings, UploadSettings
+from vidette_api.settings import AnalysisSettings, ParallelSettings, ResultSettings, TenantSettings, UploadSettings
 from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.cancelling import PostgresCancelling
 from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.planning import PostgresPlanning
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.segments import PostgresSegments
 from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.jobs import DEFAULT_TENANT
 from vidette_core.ports.blobs import BlobStore
-from vidette_core.ports.jobs import Cancelling, JobReader, Segments, Submissions
+from vidette_core.ports.jobs import Cancelling, JobReader, Planning, Segments, Submissions
 from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import (
     CatalogSettings,
@@ -46,9 +47,11 @@ class Services:
     reader: JobReader
     cancelling: Cancelling
     segments: Segments
+    planning: Planning
     uploads: UploadSettings
     analysis: AnalysisSettings
     results: ResultSettings = field(default_factory=ResultSettings)
+    parallel: ParallelSettings = field(default_factory=ParallelSettings)
     tenant: str = DEFAULT_TENANT
     """Whose jobs the public app takes and shows."""
 
@@ -83,6 +86,7 @@ async def services_from_environment() -> AsyncIterator[Services]:
             reader=PostgresReader(database),
             cancelling=PostgresCancelling(database),
             segments=PostgresSegments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
+            planning=PostgresPlanning(database),
             uploads=UploadSettings(),
             analysis=AnalysisSettings(),
             tenant=TenantSettings().tenant,

@@ -23,6 +23,7 @@ from vidette_core.adapters.postgres.schedule import PostgresSchedule
 from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.ports.errors import Unavailable
+from vidette_core.ports.jobs import WorkerCaps
 from vidette_core.ports.launcher import Launcher
 from vidette_core.serving import Server, server
 from vidette_core.settings import (
@@ -82,6 +83,7 @@ async def _control(traces: TracingSettings) -> None:
                 tokens,
                 template,
                 settings.tolerated_error_share,
+                WorkerCaps(settings.max_workers, settings.max_workers_per_tenant),
                 settings.refused_start_patience_s,
             )
             controller = Controller(

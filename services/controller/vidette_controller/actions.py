@@ -17,6 +17,7 @@ class CreateJob:
     attempt: int
     name: str
     pipeline_id: str
+    workers: int = 1
     more_memory: bool = False
     """An earlier attempt ran out of memory."""
     traceparent: str | None = None
@@ -53,6 +54,19 @@ class ReleaseSegments:
 
 
 @dataclass(frozen=True, slots=True)
+class GrowJob:
+    """More segments are unfinished than there are workers: up to `wanted` of them, as far as the caps allow."""
+
+    job_id: UUID
+    attempt: int
+    name: str
+    uid: str
+    wanted: int
+    has: int
+    """How many the launched job has."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinishJob:
     """All segments are done: reconcile the ledger and end the job. `name`, `uid`: where to tell how it ended."""
 
@@ -81,4 +95,4 @@ class DeleteJob:
     job_id: UUID
 
 
-Action = CreateJob | NextAttempt | ReleaseSegments | FinishJob | FailJob | DeleteJob
+Action = CreateJob | NextAttempt | ReleaseSegments | GrowJob | FinishJob | FailJob | DeleteJob

@@ -18,6 +18,7 @@ from vidette_controller.actions import (
     DeleteJob,
     FailJob,
     FinishJob,
+    GrowJob,
     NextAttempt,
     ReleaseSegments,
 )
@@ -28,7 +29,7 @@ from vidette_controller.refused import RefusedLaunches
 from vidette_controller.starting import never_started
 from vidette_core.domain.ledger import verdict
 from vidette_core.ports.errors import Conflict, NotFound, PortError, Rejected
-from vidette_core.ports.jobs import Schedule
+from vidette_core.ports.jobs import Schedule, WorkerCaps
 from vidette_core.ports.launcher import Launcher
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import ACTIONS, DIAGNOSES, JOBS_ENDED
@@ -63,6 +64,7 @@ class Applier:
         tokens: Tokens,
         template: Template,
         tolerated_error_share: float,
+        worker_caps: WorkerCaps,
         refused_patience_s: float = 600.0,
     ) -> None:
         self._schedule = schedule
@@ -70,6 +72,7 @@ class Applier:
         self._tokens = tokens
         self._template = template
         self._tolerated_error_share = tolerated_error_share
+        self._worker_caps = worker_caps
         self._refused = RefusedLaunches(refused_patience_s)
         self._refused_patience = timedelta(seconds=refused_patience_s)
         self._launcher_turns = asyncio.Semaphore(AT_ONCE)
@@ -122,6 +125,8 @@ class Applier:
             case ReleaseSegments():
                 await self._schedule.release(action.job_id, action.attempt, action.pods, action.blameless)
                 _log.info("pods ended, their segments are free", pods=action.pods)
+            case GrowJob():
+                await self._grow(action)
             case FinishJob():
                 return await self._finish(action)
             case FailJob():
@@ -158,6 +163,7 @@ class Applier:
             action.job_id,
             action.attempt,
             action.pipeline_id,
+            workers=action.workers,
             more_memory=action.more_memory,
             traceparent=current_traceparent(),
         )
@@ -175,6 +181,14 @@ class Applier:
             return None
         _log.info("launched", name=launched.name, uid=launched.uid)
         return telling.launched(launched)
+
+    async def _grow(self, action: GrowJob) -> None:
+        """The row first: what it gives is kept to by whoever comes next, should this controller die before the launcher knows."""
+        given = await self._schedule.grow(action.job_id, action.attempt, action.wanted, self._worker_caps)
+        if given <= action.has:
+            raise _NotNow
+        await self._launcher.grow(action.name, action.uid, given)
+        _log.info("more workers", name=action.name, workers=given, wanted=action.wanted)
 
     async def _next_attempt(self, action: NextAttempt) -> telling.Telling | None:
         if not await self._is_still_so(action):

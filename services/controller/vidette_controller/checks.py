@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, NextAttempt, ReleaseSegments
+from vidette_controller.actions import Action, CreateJob, FailJob, FinishJob, GrowJob, NextAttempt, ReleaseSegments
 from vidette_controller.diagnose import diagnose
 from vidette_controller.endings import CRASHES, ending
 from vidette_controller.findings import EXPLANATIONS, Finding, Wait
@@ -127,8 +127,10 @@ def not_launched(case: Case) -> Action | None:
     Losing the launched job is never the job's fault: someone stopped the stack, or deleted it.
     """
     if case.job.launch_uid is None:  # also when it is there: whoever made it may not have lived to complete it
-        job = case.job
-        return CreateJob(job.id, job.attempt, job.launch_name, job.pipeline_id, job.more_memory, job.traceparent)
+        job, workers = case.job, max(1, min(case.job.workers, _unfinished(case)))
+        return CreateJob(
+            job.id, job.attempt, job.launch_name, job.pipeline_id, workers, job.more_memory, job.traceparent
+        )
     if case.launched is not None:
         return None
     return _next(case, "the launched job is gone", blame=False)
@@ -187,12 +189,22 @@ def stalled_lease(case: Case) -> Action | None:
         return None
     # Whoever came late, because the launcher was away or there was no node for it, has to have its time to claim.
     first_came = sorted(came for pod in live if (came := pod.started_at or pod.created_at))[:1]
-    for segment in case.job.segments:
-        since = max([segment.lease_until or case.job.started_at, case.launched.created_at, *first_came])
-        if not segment.done and case.now - since > case.policy.stalled_lease:
-            was_claimed = segment.lease_until is not None
-            return _replace(case, "nobody has worked on it for too long", blame=was_claimed)
+    # Of all together: a segment that waits until a worker of another one has time for it is not stalled.
+    leases = [segment.lease_until for segment in case.job.segments if segment.lease_until and not segment.done]
+    since = max([*(leases or [case.job.started_at]), case.launched.created_at, *first_came])
+    if case.now - since > case.policy.stalled_lease:
+        return _replace(case, "nobody has worked on it for too long", blame=bool(leases))
     return None
+
+
+def too_few_workers(case: Case) -> Action | None:
+    """The plan made more segments than there are workers for, or the launched job is behind what the row gave it."""
+    assert case.launched is not None, "not_launched comes first"
+    job, launched = case.job, case.launched
+    wanted = _unfinished(case)
+    if wanted <= launched.workers or job.launch_uid is None:
+        return None
+    return GrowJob(job.id, job.attempt, job.launch_name, job.launch_uid, wanted, launched.workers)
 
 
 ROW_CHECKS: tuple[Check, ...] = (cancelled, reported_problem, all_done)
@@ -209,6 +221,7 @@ CHECKS: tuple[Check, ...] = (
     ended_holders,
     launched_ended,
     stalled_lease,
+    too_few_workers,
 )
 
 
@@ -237,6 +250,10 @@ def _replace(case: Case, reason: str, *, blame: bool) -> Action:
     message = f"{limit} attempts in a row ended without a result; last, {why}. The workers' logs say more."
     lasting = diagnosis is not None and diagnosis.lasting
     return _fail(case, Problem(ErrorCode.WORKER_UNAVAILABLE if lasting else ErrorCode.INTERNAL, message))
+
+
+def _unfinished(case: Case) -> int:
+    return sum(not segment.done for segment in case.job.segments)
 
 
 def _is_blameless(pod: Pod) -> bool:

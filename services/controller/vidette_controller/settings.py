@@ -20,6 +20,10 @@ class ControllerSettings(BaseSettings):
     """Jobs running at once, over all tenants. Caps apply before anything is launched."""
     max_running_per_tenant: Annotated[int, Field(ge=1)] = 50
     """The same for each tenant."""
+    max_workers: Annotated[int, Field(ge=1)] = 200
+    """Workers that all running jobs have together. Each job has one in any case; long videos get more while there is room."""
+    max_workers_per_tenant: Annotated[int, Field(ge=1)] = 100
+    """The same for each tenant."""
     sweep_s: Seconds = 15.0
     """Between two rounds that nothing asked for. The longest that a lost wake-up delays a job."""
     max_attempts: Annotated[int, Field(ge=1)] = 5

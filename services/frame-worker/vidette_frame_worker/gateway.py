@@ -14,6 +14,7 @@ from vidette_core.domain.worker_api import (
     ClaimRequest,
     CommitAnswer,
     FinishRequest,
+    PlanAnswer,
     PlanRequest,
     PresignedUrl,
     RenewRequest,
@@ -47,10 +48,7 @@ class Gateway:
         return Session(self, claim)
 
     def ask(self, answer: type[Answer], method: str, path: str, token: str, body: BaseModel | None = None) -> Answer:
-        try:
-            return answer.model_validate_json(self.send(method, path, token, body).content)
-        except ValidationError as error:
-            raise Rejected("the gateway's answer cannot be understood; are the versions the same?") from error
+        return _understood(answer, self.send(method, path, token, body))
 
     def send(self, method: str, path: str, token: str, body: BaseModel | None = None) -> httpx.Response:
         def once() -> httpx.Response:
@@ -77,8 +75,16 @@ class Session:
         """A presigned address of the video; ask again when it has expired."""
         return self._gateway.ask(PresignedUrl, "GET", "/v1/source", self._token).url
 
-    def plan(self, request: PlanRequest) -> None:
-        self._gateway.send("POST", "/v1/plan", self._token, request)
+    def plan(self, request: PlanRequest) -> int | None:
+        """The sample behind the segment's last one; None where only the decoder will know."""
+        answer = self._gateway.send("POST", "/v1/plan", self._token, request)
+        if answer.status_code == 204:  # a gateway of before an upgrade, which knows no windows
+            return None
+        return _understood(PlanAnswer, answer).window_end
+
+    def replan(self) -> None:
+        """The index does not hold: all begin anew, with one segment. The fence is not in force any more after it."""
+        self._gateway.send("POST", "/v1/replan", self._token)
 
     def renew(self, samples: int) -> None:
         self._gateway.send("POST", "/v1/renew", self._token, RenewRequest(samples=samples))
@@ -107,6 +113,13 @@ class Session:
             raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
         if not response.is_success:
             raise Unavailable(f"the store answered {response.status_code}")
+
+
+def _understood(answer: type[Answer], response: httpx.Response) -> Answer:
+    try:
+        return answer.model_validate_json(response.content)
+    except ValidationError as error:
+        raise Rejected("the gateway's answer cannot be understood; are the versions the same?") from error
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

@@ -31,7 +31,15 @@ from vidette_frame_worker.gateway import Gateway, Session
 from vidette_frame_worker.lease import Lease
 from vidette_frame_worker.segment import Pace, run_segment
 from vidette_frame_worker.settings import WorkerSettings
-from vidette_frame_worker.video import Limits, RangePolicy, RangeReader, Video, VideoError, invalid_video
+from vidette_frame_worker.video import (
+    IndexDisagrees,
+    Limits,
+    RangePolicy,
+    RangeReader,
+    Video,
+    VideoError,
+    invalid_video,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +101,9 @@ class Worker:
         with Lease(session.renew, claim.lease_s, claim.next_sample) as lease:
             try:
                 self._analyse(claim, session, lease)
+            except IndexDisagrees as error:
+                _log.warning("the video cannot be split", reason=str(error))
+                session.replan()
             except VideoError as error:
                 return self._report(session, error.problem)
             except PipelineBroken as error:
@@ -107,11 +118,10 @@ class Worker:
             self._analyse_video(video, claim, session, lease)
 
     def _analyse_video(self, video: Video, claim: SegmentClaim, session: Session, lease: Lease) -> None:
-        if not claim.planned:
-            session.plan(_plan_of(video))
+        window_end = claim.window_end if claim.planned else session.plan(_plan_of(video))
         sampling = Sampling(claim.frame_stride, claim.max_frames)
         end = run_segment(
-            video.frames(sampling, claim.next_sample),
+            video.frames(sampling, claim.next_sample, window_end),
             claim.next_sample,
             claim.chunk_frames,
             FrameAnalyser(claim.pipeline, self._inference, self._settings.patience_s),
@@ -120,6 +130,8 @@ class Worker:
             Pace(self._settings.decoded_ahead, self._settings.in_flight),
             text_reuse=self._settings.text_reuse,
         )
+        if window_end is not None and end != window_end:
+            raise IndexDisagrees(f"the segment was planned to end at sample {window_end}, and ends at {end}")
         if end == 0:
             raise invalid_video("The video has no frame. Check that the file plays, and send it again.")
         warnings = tuple(WarningMessage(code="truncated", message=warning.message) for warning in video.warnings)
@@ -134,4 +146,10 @@ class Worker:
 
 def _plan_of(video: Video) -> PlanRequest:
     index = video.index
-    return PlanRequest(width=index.width, height=index.height, frames=index.frame_count, duration_ms=index.duration_ms)
+    return PlanRequest(
+        width=index.width,
+        height=index.height,
+        frames=index.frame_count,
+        duration_ms=index.duration_ms,
+        has_increasing_timestamps=index.has_increasing_timestamps,
+    )

@@ -42,7 +42,7 @@ class Imbalance:
 def reconcile(segments: Sequence[SegmentRecord], entries: Iterable[Entry]) -> Tally | Imbalance:
     """The job's tally, or why there is none. `entries` may come in any order."""
     at = 0
-    for segment in sorted(segments, key=lambda record: record.index):
+    for segment in sorted(segments, key=lambda record: record.first_sample):
         if segment.state is not SegmentState.DONE or segment.end_sample is None:
             return Imbalance(f"segment {segment.index} is not done")
         if segment.first_sample != at:

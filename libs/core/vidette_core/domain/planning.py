@@ -1,24 +1,88 @@
-"""From a video's index to the work that is expected of it.
+"""From a video's index to the work that is expected of it: in how many segments it is analysed, and where each ends.
 
-Every video is one open-ended segment, made when the job is claimed: its decoder is the truth about where it ends, and the number
-of frames in the index serves progress only.
+A segment is a window of samples, and since samples are numbered by presentation time, a window of time. With one segment the
+window is open: the decoder is the truth about where the video ends, and the number of frames in the index serves progress only.
+With more, each window is closed, so that a worker can end its own without knowing of the others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+from vidette_core.domain.jobs import JobWarning
 from vidette_core.domain.sampling import Sampling
+
+STARTS_PER_WORKER = 10
+"""One more worker has to take over at least so many times the work that its start costs: a tenth of it may be waste."""
+
+NOT_SPLIT = JobWarning(
+    "not_split",
+    "The video does not give each of its frames a time of its own, so one worker analysed it alone, from its first frame to its "
+    "last. The results are complete; they only took longer.",
+)
+PLAN_DID_NOT_HOLD = JobWarning(
+    "not_split",
+    "The video's index and its decoded frames disagree, so one worker analysed it alone, from its first frame to its last. "
+    "The results are complete; they only took longer.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the container's index says: `frames` displayed frames, and whether each has a time of its own."""
+
+    frames: int
+    has_increasing_timestamps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """`frame_s`: seconds that one worker takes for a sampled frame; `start_s`: until one more worker does something."""
+
+    frame_s: float
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The samples of a segment: [first_sample, end_sample), to the end of the video where that is None."""
+
+    first_sample: int
+    end_sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`windows` follow each other without a gap from sample 0 on. `warnings`: what the job's owner should know of it."""
+
     expected_samples: int
+    windows: tuple[Window, ...] = (Window(0),)
+    warnings: tuple[JobWarning, ...] = ()
 
 
-def plan(frames: int, sampling: Sampling) -> Plan:
-    """`frames` is what the container's index claims: displayed frames, a hint."""
-    return Plan(max(1, sampling.count(frames)))
+def plan(listed: Listed, sampling: Sampling, chunk_frames: int, costs: Costs, max_workers: int) -> Plan:
+    """As many segments as pay for themselves, at most `max_workers`, which begin at multiples of `chunk_frames`."""
+    expected = max(1, sampling.count(listed.frames))
+    windows = _windows(expected, chunk_frames, _worth(expected, costs, max_workers))
+    if len(windows) > 1 and not listed.has_increasing_timestamps:
+        return Plan(expected, warnings=(NOT_SPLIT,))
+    return Plan(expected, windows)
+
+
+def _worth(samples: int, costs: Costs, max_workers: int) -> int:
+    """How many workers, so that the start of each costs little beside its share."""
+    return max(1, min(max_workers, int(samples * costs.frame_s / (STARTS_PER_WORKER * costs.start_s))))
+
+
+def _windows(samples: int, chunk_frames: int, wanted: int) -> tuple[Window, ...]:
+    """The same number of chunks for each, give or take one: the last one's may be short."""
+    chunks = -(-samples // chunk_frames)
+    count = min(wanted, chunks)
+    if count == 1:
+        return (Window(0),)
+    bounds = [number * chunks // count * chunk_frames for number in range(count)] + [samples]
+    return tuple(Window(first, end) for first, end in pairwise(bounds))
 
 
 PROGRESS_BEFORE_COMPLETION = 0.999

@@ -37,6 +37,8 @@ class RunningJob:
     cancelled: bool
     """Its client asked for its end."""
     segments: tuple[RunningSegment, ...]
+    workers: int = 1
+    """How many it has been given, within the caps."""
     more_memory: bool = False
     """An earlier attempt ran out of memory: all that follow are launched with more."""
     pipeline_id: str = ""

@@ -55,6 +55,9 @@ class SegmentClaim(_Message):
     segment: int
     epoch: int
     next_sample: Samples
+    window_end: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The sample behind the segment's last one; None where only the decoder will know, and then not sent: workers of before
+    an upgrade, which know no windows, go on with what has none."""
     planned: bool
     """False when nobody has posted the plan yet: read the index and do it."""
     lease_s: float
@@ -89,6 +92,14 @@ class PlanRequest(_Message):
     height: Annotated[int, Field(ge=1)]
     frames: Samples
     duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    has_increasing_timestamps: bool = False
+    """Whether each frame has a time of its own, so that a worker may begin in the middle. Older workers do not say."""
+
+
+class PlanAnswer(_Message):
+    """Where the holder's segment ends now."""
+
+    window_end: Samples | None
 
 
 class RenewRequest(_Message):

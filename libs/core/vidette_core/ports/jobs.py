@@ -1,8 +1,8 @@
 """The job store: the truth about jobs, their segments and chunks. Its adapter is `adapters.postgres`.
 
-One protocol for each user of it: the api writes `Submissions` and reads by `JobReader`, the gateway writes `Segments`, the
-controller `Schedule` and `Sweeping`. Every call may raise `Unavailable` (`DatabaseUnavailable`). Every write that matters is a
-compare-and-set, or carries a fence and changes nothing when the fence is not in force.
+One protocol for each user of it: the api writes `Submissions` and reads by `JobReader`, the gateway writes `Segments` and
+`Planning`, the controller `Schedule` and `Sweeping`. Every call may raise `Unavailable` (`DatabaseUnavailable`). Every write
+that matters is a compare-and-set, or carries a fence and changes nothing when the fence is not in force.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Submission:
     sampling: Sampling
     chunk_frames: int
     source_bytes: int
+    max_workers: int | None = None
+    """The most workers at once; None: as many as the installation allows."""
     traceparent: str | None = None
     """Of the request, for the traces of what follows from it. Never shown to clients."""
 
@@ -101,6 +103,7 @@ class Terms:
     pipeline_digest: str
     sampling: Sampling
     chunk_frames: int
+    max_workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Claimed:
 
     fence: Fence
     next_sample: int
+    window_end: int | None
+    """The sample behind the segment's last one; None where only the decoder will know."""
     planned: bool
     lease_s: float
     terms: Terms
@@ -141,23 +146,39 @@ class Segments(Protocol):
     async def terms(self, fence: Fence) -> Terms:
         """What the job pinned."""
 
-    async def post_plan(self, fence: Fence, plan: Plan) -> None:
-        """Store what the first pod planned. The same plan again is fine."""
-
     async def renew(self, fence: Fence, samples: int) -> None:
         """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls."""
 
     async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
         """Make an uploaded chunk a result. The identical commit again is fine.
 
-        Raises `Conflict` for a gap, an overlap, a chunk off its boundary or behind the end.
+        Raises `Conflict` for a gap, an overlap, a chunk off its boundary, behind the end or out of the window.
         """
 
     async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
-        """The last chunk is committed. The same again is fine, also once the job is over. Raises `Conflict`."""
+        """The last chunk is committed. The same again is fine, also once the job is over.
+
+        A warning that the job has already is not repeated. Raises `Conflict`.
+        """
 
     async def report(self, fence: Fence, problem: Problem) -> None:
         """The holder says that the job cannot succeed; the controller ends it. Raises `Conflict` behind the end."""
+
+
+class Planning(Protocol):
+    """In how many segments a job is analysed. Fenced as `Segments` is."""
+
+    async def seconds_per_sample(self, pipeline_digest: str) -> float | None:
+        """What one worker has lately taken for a sampled frame of the pipeline; None while no job of it tells."""
+
+    async def post_plan(self, fence: Fence, plan: Plan) -> int | None:
+        """Make the segments of the first plan that comes; a later one changes nothing. The holder's window end is returned."""
+
+    async def replan(self, fence: Fence, warning: JobWarning) -> None:
+        """The windows do not hold: drop all chunks, fence all workers, and go on with one open-ended segment from sample 0.
+
+        Raises `Conflict` when the job has one such segment already.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +187,14 @@ class Caps:
 
     running: int
     running_per_tenant: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCaps:
+    """How many workers the running jobs may have together. Each has one in any case."""
+
+    workers: int
+    workers_per_tenant: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +219,12 @@ class Schedule(Protocol):
 
     async def record_uid(self, job_id: UUID, attempt: int, uid: str) -> bool:
         """Store the uid of the attempt's launched job."""
+
+    async def grow(self, job_id: UUID, attempt: int, wanted: int, caps: WorkerCaps) -> int:
+        """Give the job up to `wanted` workers, as far as the caps have room, and return how many it has now.
+
+        It never gets fewer than it had. 0 when the attempt is not the current one.
+        """
 
     async def next_attempt(
         self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool, more_memory: bool = False

@@ -11,7 +11,7 @@ from vidette_api.wiring import Services, Wired
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import Fence, JobWarning, Tally, TextCounts
-from vidette_core.domain.planning import plan
+from vidette_core.domain.planning import PLAN_DID_NOT_HOLD, Costs, Listed, plan
 from vidette_core.domain.worker_api import (
     ChunkMessage,
     ClaimAnswer,
@@ -20,6 +20,7 @@ from vidette_core.domain.worker_api import (
     ClaimRequest,
     CommitAnswer,
     FinishRequest,
+    PlanAnswer,
     PlanRequest,
     PresignedUrl,
     RenewRequest,
@@ -79,11 +80,27 @@ async def source(services: Wired, fence: Held) -> PresignedUrl:
     return PresignedUrl(url=services.store.presign_get(terms.source_key))
 
 
-@router.post("/plan", status_code=204)
-async def post_plan(request: PlanRequest, services: Wired, fence: Held) -> None:
-    _log.info("the video's index", job_id=str(fence.job_id), **request.model_dump())
-    terms = await services.segments.terms(fence)
-    await services.segments.post_plan(fence, plan(request.frames, terms.sampling))
+@router.post("/plan")
+async def post_plan(request: PlanRequest, services: Wired, fence: Held) -> PlanAnswer:
+    terms, parallel = await services.segments.terms(fence), services.parallel
+    frame_s = await services.planning.seconds_per_sample(terms.pipeline_digest) or parallel.frame_cost_s
+    made = plan(
+        Listed(request.frames, request.has_increasing_timestamps),
+        terms.sampling,
+        terms.chunk_frames,
+        Costs(frame_s, parallel.worker_start_s),
+        min(parallel.max_workers_per_job, terms.max_workers or parallel.max_workers_per_job),
+    )
+    job_id, segments = str(fence.job_id), len(made.windows)
+    _log.info("the video's index", job_id=job_id, **request.model_dump(), frame_s=frame_s, segments=segments)
+    return PlanAnswer(window_end=await services.planning.post_plan(fence, made))
+
+
+@router.post("/replan", status_code=204)
+async def replan(services: Wired, fence: Held) -> None:
+    _log.warning("the plan does not hold, one worker begins anew", job_id=str(fence.job_id), segment=fence.segment)
+    await services.planning.replan(fence, PLAN_DID_NOT_HOLD)
+    await services.wakeup.wake(fence.job_id)
 
 
 @router.post("/renew", status_code=204)
@@ -143,6 +160,7 @@ async def _segment_claim(services: Services, claimed: Claimed) -> SegmentClaim:
         segment=fence.segment,
         epoch=fence.epoch,
         next_sample=claimed.next_sample,
+        window_end=claimed.window_end,
         planned=claimed.planned,
         lease_s=claimed.lease_s,
         frame_stride=terms.sampling.stride,

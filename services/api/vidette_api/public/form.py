@@ -14,7 +14,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 
 FILE = "file"
-FIELDS = ("pipeline_id", "frame_stride", "max_frames")
+FIELDS = ("pipeline_id", "frame_stride", "max_frames", "max_workers")
 MAX_FIELD_BYTES = 4096
 """Far more than any field needs; a bound so that a field cannot be a second upload, into memory."""
 MAX_BOUNDARY = 70

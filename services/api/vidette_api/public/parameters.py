@@ -22,6 +22,7 @@ _WHOLE = re.compile(r"[0-9]{1,16}", re.ASCII)
 class Parameters:
     pipeline: Pipeline
     sampling: Sampling
+    max_workers: int | None
 
 
 class ParameterReader:
@@ -54,7 +55,7 @@ class ParameterReader:
         if self._pipeline is None:
             raise refused(f"The field pipeline_id is missing. Allowed: {self._allowed}.")
         sampling = Sampling(self._numbers.get("frame_stride", 1), self._numbers.get("max_frames"))
-        return Parameters(self._pipeline, sampling)
+        return Parameters(self._pipeline, sampling, self._numbers.get("max_workers"))
 
     @property
     def _allowed(self) -> str:

@@ -127,6 +127,7 @@ class Reception:
         submission = Submission(
             pipeline=parameters.pipeline,
             sampling=parameters.sampling,
+            max_workers=parameters.max_workers,
             chunk_frames=self._services.analysis.chunk_frames,
             source_bytes=self._upload.received,
             traceparent=current_traceparent(),

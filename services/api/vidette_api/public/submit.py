@@ -29,7 +29,7 @@ router = APIRouter(tags=["video"])
 
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": LARGEST}
 _OPTIONAL = {"oneOf": [_NUMBER, {"type": "null"}, {"type": "string", "maxLength": 0}]}
-_PIPELINE, _STRIDE, _MOST = FIELDS
+_PIPELINE, _STRIDE, _MOST, _WORKERS = FIELDS
 _FORM: dict[str, Any] = {
     "type": "object",
     "required": [FILE, _PIPELINE],
@@ -43,6 +43,11 @@ _FORM: dict[str, Any] = {
         },
         _STRIDE: {**_OPTIONAL, "default": 1, "description": "Analyse frames 0, k, 2k, …; empty or `null` is 1."},
         _MOST: {**_OPTIONAL, "description": "Analyse at most this many frames; empty or `null` is all."},
+        _WORKERS: {
+            **_OPTIONAL,
+            "description": "Split the video among at most this many workers; empty or `null` is as many as are worth it and "
+            "allowed here. The results are the same whatever their number.",
+        },
     },
 }
 

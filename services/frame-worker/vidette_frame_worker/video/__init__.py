@@ -4,13 +4,22 @@
 """
 
 from vidette_frame_worker.video.byte_source import ByteSource, LocalFile
-from vidette_frame_worker.video.facts import DecodedFrame, Limits, RgbImage, VideoError, VideoIndex, invalid_video
+from vidette_frame_worker.video.facts import (
+    DecodedFrame,
+    IndexDisagrees,
+    Limits,
+    RgbImage,
+    VideoError,
+    VideoIndex,
+    invalid_video,
+)
 from vidette_frame_worker.video.range_reader import RangePolicy, RangeReader
 from vidette_frame_worker.video.reading import Video
 
 __all__ = [
     "ByteSource",
     "DecodedFrame",
+    "IndexDisagrees",
     "Limits",
     "LocalFile",
     "RangePolicy",

@@ -61,6 +61,11 @@ class Picture:
         return self._frame.width, self._frame.height
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether the decoder says that it had to make something up."""
+        return self._frame.is_corrupt
+
+    @property
     def orientation(self) -> Orientation:
         matrix = self._frame.side_data.get("DISPLAYMATRIX")
         return Orientation.from_display_matrix(bytes(matrix) if isinstance(matrix, Buffer) else None)

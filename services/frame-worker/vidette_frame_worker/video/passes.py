@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from vidette_frame_worker.video.av_reader import AvPacket, AvReader, Picture, Undecodable
-from vidette_frame_worker.video.facts import invalid_video
+from vidette_frame_worker.video.facts import IndexDisagrees, invalid_video
 from vidette_frame_worker.video.indexing import IndexedVideo
 from vidette_frame_worker.video.packet_table import PacketTable
 from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder
@@ -36,28 +36,36 @@ class _CannotSeek(Exception):
 class _Mode:
     careful: bool = False
     seek: bool = True
+    strict: bool = False
 
 
-def pictures(video: IndexedVideo, first: int, end: int | None) -> Pictures:
-    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError and PortError."""
+def pictures(video: IndexedVideo, first: int, end: int | None, *, strict: bool = False) -> Pictures:
+    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError and PortError.
+
+    `strict`: raises IndexDisagrees where a picture is damaged, missing, or not where the index has it.
+    """
     if video.table is None:
         return _in_output_order(video)
-    return _in_known_order(video, video.table, first, end)
+    return _in_known_order(video, video.table, first, end, strict=strict)
 
 
-def _in_known_order(video: IndexedVideo, table: PacketTable, first: int, end: int | None) -> Pictures:
+def _in_known_order(video: IndexedVideo, table: PacketTable, first: int, end: int | None, *, strict: bool) -> Pictures:
     end = table.readable if end is None else min(end, table.readable)
     width, height = video.stored_size
     patience = max(1, min(MAX_HELD_PICTURES, MAX_HELD_BYTES // (3 * width * height)))
     order: KnownOrder[Picture] = KnownOrder(first, end, patience)
-    mode = _Mode()
+    mode = _Mode(strict=strict)
     while not order.is_complete:
         order.forget_held()
         try:
             yield from _decode_pass(video, table, order, mode)
         except _QuickPassFailed:
+            if strict:
+                raise IndexDisagrees("a picture is damaged or missing") from None
             mode = replace(mode, careful=True)
         except _CannotSeek:
+            if strict:
+                raise IndexDisagrees("decoding cannot begin where the index has a key frame") from None
             mode = replace(mode, seek=False)
 
 
@@ -66,6 +74,8 @@ def _decode_pass(video: IndexedVideo, table: PacketTable, order: KnownOrder[Pict
     with video.open(frame_threads=not mode.careful) as reader:
         for batch in _batches(video, table, reader, order, mode):
             for picture in batch:
+                if mode.strict and picture.is_damaged:
+                    raise IndexDisagrees("a picture is damaged")
                 if 0 <= picture.tag < len(table.rank):
                     yield from order.put(int(table.rank[picture.tag]), picture)
                 if order.is_starved:

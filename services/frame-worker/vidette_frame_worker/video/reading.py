@@ -45,10 +45,13 @@ class Video:
 
         A frame that does not decode comes with an error in its place. The iterator ends where the video does, so the number
         of samples is known then. Raises VideoError, and PortError where the bytes cannot be fetched.
+
+        With `end_sample` it raises IndexDisagrees at the first picture that is damaged, or is not what the index lists: what a
+        decoder makes of it depends on where it began, and then a part would not equal the same part of the whole.
         """
         first = sampling.frame_index(first_sample)
         end = _end(sampling, end_sample)
-        with closing(pictures(self._video, first, end)) as decoded:
+        with closing(pictures(self._video, first, end, strict=end_sample is not None)) as decoded:
             for index, picture in decoded:
                 if end is not None and index >= end:
                     return

@@ -20,9 +20,9 @@ from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import JobState, SegmentState, Tally, TextCounts
 from vidette_core.domain.ledger import Entry, Imbalance, SegmentRecord, reconcile
 from vidette_core.domain.schedule import LEAVING, RunningJob, RunningSegment, Snapshot
-from vidette_core.ports.jobs import Caps, Launch
+from vidette_core.ports.jobs import Caps, Launch, WorkerCaps
 
-_CLAIM_LOCK = 0x636C61696D  # "claim" in ASCII: the caps are counted and used up by one controller at a time
+_CAPS_LOCK = 0x636C61696D  # "claim" in ASCII: the caps are counted and used up by one controller at a time
 
 # Fair order: the tenant with the fewest running jobs first, counting those picked here; then priority, then age.
 _FAIR_ORDER = text(
@@ -57,7 +57,7 @@ class PostgresSchedule:
     async def claim(self, caps: Caps, launch: Callable[[UUID, int], Launch]) -> list[UUID]:
         """`pending` → `running`, as many as the caps allow, counted and claimed in one transaction."""
         async with self._database.transaction() as session:
-            await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIM_LOCK})
+            await _lock_caps(session)
             limits = {"running": caps.running, "per_tenant": caps.running_per_tenant}
             picked = [UUID(str(row.id)) for row in await session.execute(_FAIR_ORDER, limits)]
             for job_id in picked:
@@ -105,6 +105,20 @@ class PostgresSchedule:
         free = col(JobRow.launch_uid).is_(None) | (col(JobRow.launch_uid) == uid)
         return await self._change(_running(job_id, attempt).where(free).values(launch_uid=uid))
 
+    async def grow(self, job_id: UUID, attempt: int, wanted: int, caps: WorkerCaps) -> int:
+        """Give the job up to `wanted` workers, as far as the caps have room, and return how many it has now."""
+        running = col(JobRow.state) == JobState.RUNNING
+        async with self._database.transaction() as session:
+            await _lock_caps(session)
+            job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
+            if job is None or job.state is not JobState.RUNNING or job.attempt != attempt:
+                return 0
+            own = func.sum(JobRow.workers).filter(col(JobRow.tenant) == job.tenant)
+            everyone, tenant = (await session.execute(select(func.sum(JobRow.workers), own).where(running))).one()
+            room = max(0, min(caps.workers - everyone, caps.workers_per_tenant - tenant))
+            job.workers = max(job.workers, min(wanted, job.workers + room))
+            return job.workers
+
     async def next_attempt(
         self, job_id: UUID, attempt: int, launch: Launch, *, blame: bool, more_memory: bool = False
     ) -> bool:
@@ -135,6 +149,7 @@ class PostgresSchedule:
             select(SegmentRow)
             .join(JobRow, col(JobRow.id) == col(SegmentRow.job_id))
             .where(col(SegmentRow.job_id) == job_id, col(JobRow.attempt) == attempt, col(SegmentRow.holder).in_(pods))
+            .order_by(col(SegmentRow.index))
             .with_for_update(key_share=True, of=SegmentRow)
         )
         async with self._database.transaction() as session:
@@ -180,6 +195,10 @@ class PostgresSchedule:
     async def _change(self, statement: Update) -> bool:
         async with self._database.transaction() as session:
             return changed(await session.execute(statement))
+
+
+async def _lock_caps(session: AsyncSession) -> None:
+    await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CAPS_LOCK})
 
 
 def _running(job_id: UUID, attempt: int) -> Update:
@@ -247,6 +266,7 @@ def _running_job(job: JobRow, pipeline_id: str, segments: Sequence[SegmentRow]) 
         started_at=job.started_at,
         cancelled=job.cancel_requested_at is not None,
         segments=tuple(_running_segment(row) for row in segments),
+        workers=job.workers,
         more_memory=job.more_memory,
         pipeline_id=pipeline_id,
         traceparent=job.traceparent,

@@ -62,6 +62,8 @@ class JobRow(SQLModel, table=True):
     frame_stride: int | None = None
     max_frames: int | None = None
     chunk_frames: int | None = None
+    max_workers: int | None = None
+    """The most workers at once that the job's client wants; null: as many as the installation allows."""
 
     attempt: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     stalled_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
@@ -73,6 +75,8 @@ class JobRow(SQLModel, table=True):
     launch_name: str | None = Field(default=None, sa_type=Text)
     launch_uid: str | None = Field(default=None, sa_type=Text)
     spec_hash: str | None = Field(default=None, sa_type=Text)
+    workers: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    """How many it has been given, within the caps. It keeps them until it ends."""
     started_at: datetime | None = Field(default=None, sa_column=_time())
 
     traceparent: str | None = Field(default=None, sa_type=String(LENGTH))
@@ -112,6 +116,10 @@ class SegmentRow(SQLModel, table=True):
     first_sample: int = Field(sa_type=BigInteger)
     next_sample: int = Field(sa_type=BigInteger)
     end_sample: int | None = Field(default=None, sa_type=BigInteger)
+    window_end: int | None = Field(default=None, sa_type=BigInteger)
+    """The sample behind its last one, as planned; null where only the decoder will know."""
+    analysed_sample: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    """The sample behind the last one that was analysed, committed or not: the greatest that any holder told."""
     epoch: int = 0
     holder: str | None = Field(default=None, sa_type=Text)
     lease_until: datetime | None = Field(default=None, sa_column=_time())

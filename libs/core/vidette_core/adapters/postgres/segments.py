@@ -15,14 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.fencing import add_warnings, held, locked_job
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import Problem
 from vidette_core.domain.jobs import Fence, JobState, JobWarning, SegmentState
-from vidette_core.domain.planning import Plan, progress_of
+from vidette_core.domain.planning import progress_of
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict
-from vidette_core.ports.jobs import Busy, Claimed, Committed, Fenced, Over, Terms
+from vidette_core.ports.jobs import Busy, Claimed, Committed, Over, Terms
 
 
 class PostgresSegments:
@@ -53,38 +54,30 @@ class PostgresSegments:
             segment.lease_until = await self._lease_end(session)
             fence = Fence(job_id, segment.index, segment.epoch)
             planned = job.expected_samples is not None
-            return Claimed(fence, segment.next_sample, planned, self._lease.total_seconds(), _terms(job))
-
-    async def post_plan(self, fence: Fence, plan: Plan) -> None:
-        """Store what the first pod planned. The same plan again is fine. Raises `Conflict`."""
-        async with self._database.transaction() as session:
-            await _held(session, fence)
-            await session.execute(
-                update(JobRow)
-                .where(col(JobRow.id) == fence.job_id, col(JobRow.expected_samples).is_(None))
-                .values(expected_samples=plan.expected_samples, progress=0.0, updated_at=func.now())
-            )
+            lease_s = self._lease.total_seconds()
+            return Claimed(fence, segment.next_sample, segment.window_end, planned, lease_s, _terms(job))
 
     async def renew(self, fence: Fence, samples: int) -> None:
         """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls. Raises `Conflict`."""
         async with self._database.transaction() as session:
-            segment = await _held(session, fence)
+            segment = await held(session, fence)
             segment.lease_until = await self._lease_end(session)
-            await _raise_progress(session, fence.job_id, samples)
+            await _raise_progress(session, segment, samples)
 
     async def terms(self, fence: Fence) -> Terms:
         """What the job pinned, for a holder in force. Raises `Conflict`."""
         async with self._database.transaction() as session:
-            await _held(session, fence, lock=False)
+            await held(session, fence, lock=False)
             return await _terms_of(session, fence.job_id)
 
     async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
         """Make an uploaded chunk a result. The identical commit again is fine.
 
-        Raises `Fenced` for a zombie, and `Conflict` for a gap, an overlap, a chunk off its boundary or behind the end.
+        Raises `Fenced` for a zombie, and `Conflict` for a gap, an overlap, a chunk off its boundary, behind the end or out of the
+        window.
         """
         async with self._database.transaction() as session:
-            segment = await _held(session, fence)
+            segment = await held(session, fence)
             chunk_frames = (await _terms_of(session, fence.job_id)).chunk_frames
             row = _chunk_row(fence, claim, chunk_frames)
             known = await session.get(ChunkRow, (fence.job_id, claim.first_sample))
@@ -95,12 +88,13 @@ class PostgresSegments:
             _expect_open(segment)
             if claim.first_sample != segment.next_sample or not is_on_boundary(claim, chunk_frames):
                 raise Conflict(f"a chunk at sample {segment.next_sample} is expected, not at {claim.first_sample}")
+            _expect_inside(segment, claim, chunk_frames)
             await session.execute(insert(ChunkRow).values(row))
             segment.next_sample = claim.first_sample + claim.tally.frames
             # Whoever commits and then dies has died on the frames behind this chunk.
             segment.stalled_claims = [segment.holder] if segment.holder else []
             segment.lease_until = await self._lease_end(session)
-            await _advance(session, fence.job_id, segment.next_sample)
+            await _advance(session, segment)
             return Committed(segment.next_sample, is_new=True)
 
     async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
@@ -109,23 +103,19 @@ class PostgresSegments:
             known = await session.get(SegmentRow, (fence.job_id, fence.segment))
             if known is not None and (known.epoch, known.end_sample) == (fence.epoch, end_sample):
                 return
-            segment = await _held(session, fence)
+            segment = await held(session, fence)
             _expect_open(segment)
-            if segment.next_sample != end_sample or end_sample == 0:
+            planned_end = end_sample if segment.window_end is None else segment.window_end
+            if not segment.next_sample == end_sample == planned_end or end_sample == 0:
                 raise Conflict(f"the segment is at sample {segment.next_sample}, it cannot end at {end_sample}")
             segment.state, segment.end_sample = SegmentState.DONE, end_sample
             segment.lease_until = None
-            rows = [{"code": warning.code, "message": warning.message} for warning in warnings]
-            await session.execute(
-                update(JobRow)
-                .where(col(JobRow.id) == fence.job_id)
-                .values(warnings=col(JobRow.warnings).concat(rows), updated_at=func.now())
-            )
+            await add_warnings(session, fence.job_id, warnings)
 
     async def report(self, fence: Fence, problem: Problem) -> None:
         """The holder says that the job cannot succeed; the controller ends it. Raises `Conflict`."""
         async with self._database.transaction() as session:
-            segment = await _held(session, fence)
+            segment = await held(session, fence)
             _expect_open(segment)
             segment.error_code, segment.error_message = problem.code, problem.message
 
@@ -134,29 +124,18 @@ class PostgresSegments:
         return end.scalar_one()
 
 
-async def _held(session: AsyncSession, fence: Fence, *, lock: bool = True) -> SegmentRow:
-    """The fence's segment, locked, of a running job. Raises `Conflict` when the fence is not in force."""
-    statement = (
-        select(SegmentRow)
-        .join(JobRow, col(JobRow.id) == col(SegmentRow.job_id))
-        .where(
-            col(SegmentRow.job_id) == fence.job_id,
-            col(SegmentRow.index) == fence.segment,
-            col(SegmentRow.epoch) == fence.epoch,
-            col(JobRow.state) == JobState.RUNNING,
-        )
-    )
-    if lock:
-        statement = statement.with_for_update(key_share=True, of=SegmentRow)
-    segment = (await session.execute(statement)).scalar_one_or_none()
-    if segment is None:
-        raise Fenced("another worker has taken over, or the job is over")
-    return segment
-
-
 def _expect_open(segment: SegmentRow) -> None:
     if segment.state is not SegmentState.OPEN:
         raise Conflict(f"segment {segment.index} is done: it ends at sample {segment.end_sample}")
+
+
+def _expect_inside(segment: SegmentRow, claim: ChunkClaim, chunk_frames: int) -> None:
+    """A window is filled to its end by whole chunks, and only the one that ends it may be shorter."""
+    if segment.window_end is None:
+        return
+    end = claim.first_sample + claim.tally.frames
+    if end > segment.window_end or (claim.tally.frames < chunk_frames and end < segment.window_end):
+        raise Conflict(f"the segment ends at sample {segment.window_end}, a chunk cannot end at {end}")
 
 
 def _claimable(job_id: UUID, pod: str) -> Select[SegmentRow]:
@@ -188,21 +167,25 @@ def _terms(job: JobRow) -> Terms:
     assert job.frame_stride is not None, "the job was submitted"
     assert job.chunk_frames is not None, "the job was submitted"
     sampling = Sampling(job.frame_stride, job.max_frames)
-    return Terms(job.source_key, job.container, job.pipeline_digest, sampling, job.chunk_frames)
+    return Terms(job.source_key, job.container, job.pipeline_digest, sampling, job.chunk_frames, job.max_workers)
 
 
-async def _advance(session: AsyncSession, job_id: UUID, samples: int) -> None:
+async def _advance(session: AsyncSession, segment: SegmentRow) -> None:
     """A commit: whatever attempts failed before it, the job is not stalled."""
-    await _raise_progress(session, job_id, samples)
+    await _raise_progress(session, segment, segment.next_sample)
     since = (col(JobRow.stalled_attempts) > 0) | (col(JobRow.waited_attempts) > 0)
-    reset = update(JobRow).where(col(JobRow.id) == job_id, since).values(stalled_attempts=0, waited_attempts=0)
+    reset = update(JobRow).where(col(JobRow.id) == segment.job_id, since).values(stalled_attempts=0, waited_attempts=0)
     await session.execute(reset)
 
 
-async def _raise_progress(session: AsyncSession, job_id: UUID, samples: int) -> None:
-    job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
-    assert job is not None, "the segment's foreign key"
-    progress = progress_of(samples, job.expected_samples or 1) if job.expected_samples else None
+async def _raise_progress(session: AsyncSession, segment: SegmentRow, analysed: int) -> None:
+    """`analysed`: the sample behind the last one that the segment's holder has analysed; all segments count."""
+    segment.analysed_sample = max(segment.analysed_sample, analysed)
+    await session.flush()
+    own = col(SegmentRow.job_id) == segment.job_id
+    samples = await session.execute(select(func.sum(SegmentRow.analysed_sample - SegmentRow.first_sample)).where(own))
+    job = await locked_job(session, segment.job_id)
+    progress = progress_of(int(samples.scalar_one()), job.expected_samples) if job.expected_samples else None
     if progress is not None and progress > (job.progress or 0.0):
         job.progress = progress
         job.updated_at = (await session.execute(select(func.now()))).scalar_one()

@@ -54,6 +54,7 @@ class PostgresSubmissions:
                     frame_stride=submission.sampling.stride,
                     max_frames=submission.sampling.max_frames,
                     chunk_frames=submission.chunk_frames,
+                    max_workers=submission.max_workers,
                     source_bytes=submission.source_bytes,
                     traceparent=well_formed(submission.traceparent),
                     upload_id=None,

@@ -1,0 +1,95 @@
+"""The gateway's writes about a job's segments as a whole: making them by a plan, and going back to one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import delete, func, text, update
+from sqlmodel import col
+
+from vidette_core.adapters.postgres.engine import Database, changed
+from vidette_core.adapters.postgres.fencing import add_warnings, held, lock_segments
+from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
+from vidette_core.domain.jobs import Fence, JobWarning, SegmentState
+from vidette_core.domain.planning import Plan, Window
+from vidette_core.ports.errors import Conflict
+from vidette_core.ports.jobs import Fenced
+
+# By the database's clock, from commit to commit of one segment: nothing that a worker says goes into it. The median, since
+# between two commits a worker may have died, or waited for what was away.
+_SECONDS_PER_SAMPLE = text(
+    """
+    WITH recent AS (
+        SELECT id FROM jobs
+        WHERE pipeline_digest = :digest AND state = 'completed' AND finished_at IS NOT NULL
+        ORDER BY finished_at DESC LIMIT 10
+    ), steps AS (
+        SELECT ok + decode_error + model_error AS samples,
+               extract(epoch FROM created_at - lag(created_at) OVER (
+                   PARTITION BY job_id, segment ORDER BY first_sample)) AS seconds
+        FROM chunks JOIN recent ON recent.id = job_id
+    )
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / samples) FROM steps WHERE seconds IS NOT NULL
+    """
+)
+
+
+class PostgresPlanning:
+    """See `ports.jobs.Planning`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seconds_per_sample(self, pipeline_digest: str) -> float | None:
+        """What one worker has lately taken for a sampled frame of the pipeline; None while no job of it tells."""
+        async with self._database.transaction() as session:
+            found = (await session.execute(_SECONDS_PER_SAMPLE, {"digest": pipeline_digest})).scalar_one()
+        return None if found is None else float(found)
+
+    async def post_plan(self, fence: Fence, plan: Plan) -> int | None:
+        """Make the segments of the first plan that comes; a later one changes nothing. The holder's window end is returned."""
+        async with self._database.transaction() as session:
+            segment = await held(session, fence)
+            first_plan = await session.execute(
+                update(JobRow)
+                .where(col(JobRow.id) == fence.job_id, col(JobRow.expected_samples).is_(None))
+                .values(expected_samples=plan.expected_samples, progress=0.0, updated_at=func.now())
+            )
+            if changed(first_plan):
+                first, *others = plan.windows
+                segment.window_end = first.end_sample
+                for index, window in enumerate(others, start=1):
+                    session.add(_segment(fence.job_id, index, window))
+                await add_warnings(session, fence.job_id, plan.warnings)
+            return segment.window_end
+
+    async def replan(self, fence: Fence, warning: JobWarning) -> None:
+        """Drop all chunks, fence all workers, and go on with one open-ended segment from sample 0. Raises `Conflict`."""
+        async with self._database.transaction() as session:
+            segments = await lock_segments(session, fence.job_id)
+            segment = await held(session, fence)
+            if segment.window_end is None:
+                raise Conflict("the job is one open-ended segment already")
+            if segment.state is not SegmentState.OPEN:
+                raise Fenced("the segment is done")
+            first = segments[0]
+            first.state, first.epoch = SegmentState.OPEN, max(each.epoch for each in segments) + 1
+            first.next_sample = first.analysed_sample = 0
+            first.window_end = first.end_sample = first.holder = first.lease_until = None
+            first.stalled_claims, first.error_code, first.error_message = [], None, None
+            await session.execute(delete(ChunkRow).where(col(ChunkRow.job_id) == fence.job_id))
+            rest = (col(SegmentRow.job_id) == fence.job_id) & (col(SegmentRow.index) > 0)
+            await session.execute(delete(SegmentRow).where(rest))
+            await add_warnings(session, fence.job_id, (warning,))
+
+
+def _segment(job_id: UUID, index: int, window: Window) -> SegmentRow:
+    return SegmentRow(
+        job_id=job_id,
+        index=index,
+        state=SegmentState.OPEN,
+        first_sample=window.first_sample,
+        next_sample=window.first_sample,
+        analysed_sample=window.first_sample,
+        window_end=window.end_sample,
+    )
