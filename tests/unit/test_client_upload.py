@@ -133,14 +133,16 @@ def test_the_file_is_sent_first_and_the_fields_after_it(connect: Connect, tmp_pa
     path.write_bytes(b"the video's bytes")
     seen: list[tuple[int, int]] = []
     with scripted_service({SUBMIT: [as_json({"job_id": str(JOB)})]}) as script, connect(script.url) as client:
-        job = client.submit(path, "yolo_ocr", 5, 12, on_progress=lambda sent, total: seen.append((sent, total)))
+        job = client.submit(path, "yolo_ocr", 5, 12, lambda sent, total: seen.append((sent, total)), max_workers=3)
     body = script.requests[0][1]
-    parts = [body.index(name) for name in (b'"file"', b'"pipeline_id"', b'"frame_stride"', b'"max_frames"')]
+    names = (b'"file"', b'"pipeline_id"', b'"frame_stride"', b'"max_frames"', b'"max_workers"')
+    parts = [body.index(name) for name in names]
     assert job == JOB
     assert parts == sorted(parts)
     assert b'filename="clip.mp4"' in body
     assert b'name="frame_stride"\r\n\r\n5\r\n' in body
     assert b'name="max_frames"\r\n\r\n12\r\n' in body
+    assert b'name="max_workers"\r\n\r\n3\r\n' in body
     assert seen[-1] == (17, 17)
 
 

@@ -63,9 +63,13 @@ class AsyncClient:
         frame_stride: int = 1,
         max_frames: int | None = None,
         on_progress: Progress | None = None,
+        *,
+        max_workers: int | None = None,
     ) -> UUID:
         """`Client.submit`."""
-        return await self._run(self._service.submit(path, pipeline_id, frame_stride, max_frames, on_progress))
+        return await self._run(
+            self._service.submit(path, pipeline_id, frame_stride, max_frames, max_workers, on_progress)
+        )
 
     async def run(
         self,
@@ -75,11 +79,12 @@ class AsyncClient:
         max_frames: int | None = None,
         on_progress: Progress | None = None,
         *,
+        max_workers: int | None = None,
         timeout: float | None = None,
         on_status: Callable[[JobStatus], None] | None = None,
     ) -> AsyncGenerator[FrameRow]:
         """`Client.run`: `async for row in await client.run(...)`."""
-        job_id = await self.submit(path, pipeline_id, frame_stride, max_frames, on_progress)
+        job_id = await self.submit(path, pipeline_id, frame_stride, max_frames, on_progress, max_workers=max_workers)
         await self._run(self._service.finish(job_id, timeout, on_status))
         return self.results(job_id)
 

@@ -73,6 +73,9 @@ def submit(
     pipeline: Annotated[str, typer.Option(help="What is looked for.")] = "yolo_ocr",
     stride: Annotated[int, typer.Option(min=1, help="Analyse every N-th frame.", metavar="N")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Analyse at most N frames.", metavar="N")] = None,
+    max_workers: Annotated[
+        int | None, typer.Option(min=1, help="Split the video among at most N workers.", metavar="N")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the job.")] = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
@@ -80,7 +83,7 @@ def submit(
     """Upload a video and print its job's id."""
     with reported(_ERRORS), _client(url) as client:
         with upload_bar(_ERRORS, file.name, size_of(file)) as on_progress:
-            job_id = client.submit(file, pipeline, stride, max_frames, on_progress)
+            job_id = client.submit(file, pipeline, stride, max_frames, on_progress, max_workers=max_workers)
         if not (wait and as_json):
             _print(json.dumps({"job_id": str(job_id)}) if as_json else str(job_id))
         if not wait:

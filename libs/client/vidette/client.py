@@ -62,13 +62,17 @@ class Client:
         frame_stride: int = 1,
         max_frames: int | None = None,
         on_progress: Progress | None = None,
+        *,
+        max_workers: int | None = None,
     ) -> UUID:
         """Uploads a video and returns its job's id. `on_progress` is called with the bytes sent and the bytes in all.
+
+        `max_workers` bounds how many workers may share a long video; None leaves it to the service. Results do not depend on it.
 
         Each upload that succeeds is a job of its own, so it is repeated only where none can have been made: when no
         connection could be made (`Unreachable`), or the service had no room to begin (`TooManyUploads`).
         """
-        return self._run(self._service.submit(path, pipeline_id, frame_stride, max_frames, on_progress))
+        return self._run(self._service.submit(path, pipeline_id, frame_stride, max_frames, max_workers, on_progress))
 
     def run(
         self,
@@ -78,11 +82,12 @@ class Client:
         max_frames: int | None = None,
         on_progress: Progress | None = None,
         *,
+        max_workers: int | None = None,
         timeout: float | None = None,
         on_status: Callable[[JobStatus], None] | None = None,
     ) -> Generator[FrameRow]:
         """`submit`, `wait` and `results` in one. Raises `JobFailed` too, of the class of the job's error."""
-        job_id = self.submit(path, pipeline_id, frame_stride, max_frames, on_progress)
+        job_id = self.submit(path, pipeline_id, frame_stride, max_frames, on_progress, max_workers=max_workers)
         self._run(self._service.finish(job_id, timeout, on_status))
         return self.results(job_id)
 

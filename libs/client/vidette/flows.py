@@ -143,11 +143,17 @@ class Service:
             yield Pause(delay)
 
     def submit(
-        self, path: Path, pipeline_id: str, frame_stride: int, max_frames: int | None, on_progress: Progress | None
+        self,
+        path: Path,
+        pipeline_id: str,
+        frame_stride: int,
+        max_frames: int | None,
+        max_workers: int | None,
+        on_progress: Progress | None,
     ) -> Flow[UUID]:
         fields = {"pipeline_id": pipeline_id, "frame_stride": str(frame_stride)}
-        if max_frames is not None:
-            fields["max_frames"] = str(max_frames)
+        bounds = {"max_frames": max_frames, "max_workers": max_workers}
+        fields |= {name: str(bound) for name, bound in bounds.items() if bound is not None}
         response = yield from self.asked(Send(Path(path), fields, on_progress), may_send_again)
         return read(_Submitted, response.content, self.base_url).job_id
 
