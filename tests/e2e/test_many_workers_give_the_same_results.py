@@ -1,0 +1,123 @@
+"""A video split among workers of the embedded stack: the same bytes as from one worker, on every container, damaged ones too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+
+from tests.support.clips import write_clip
+from tests.support.mp4_surgery import spoil_packets
+from tests.support.stacks import PIPELINE_ID, completed, numbers, stack_running
+from vidette.client import Client
+from vidette_core.domain.planning import PLAN_DID_NOT_HOLD
+from vidette_local.stack_process import StackProcess
+
+FRAMES = 150
+"""Eight chunks of at most 20."""
+WORKERS = 3
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """A stack to which one more worker costs next to nothing, so that even short clips are worth splitting."""
+    variables = {
+        "VIDETTE_WORKER_START_S": "0.0001",
+        "VIDETTE_MAX_WORKERS": str(WORKERS),
+        "VIDETTE_MAX_WORKERS_PER_TENANT": str(WORKERS),
+    }
+    with stack_running(tmp_path_factory.mktemp("split"), **variables) as running:
+        yield running
+
+
+@pytest.fixture
+def client(split: StackProcess) -> Iterator[Client]:
+    with Client(split.url) as made:
+        yield made
+
+
+def lines(stack: StackProcess, job_id: UUID) -> bytes:
+    """The results as they are on the wire, a line a frame."""
+    address = f"{stack.url}/video/results/{job_id}"
+    answer = httpx.get(address, headers={"Accept": "application/x-ndjson"}, timeout=30, trust_env=False)
+    return answer.raise_for_status().content
+
+
+def segments(stack: StackProcess, job_id: UUID) -> dict[int, set[str]]:
+    """Which workers, by their logs, claimed which segments of the job."""
+    found: dict[int, set[str]] = {}
+    for log in stack.home.logs.glob(f"worker-{job_id}-*.log"):
+        told = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        for line in told:
+            if line["event"] == "claimed":
+                found.setdefault(line["segment"], set()).add(line["pod"])
+    return found
+
+
+@pytest.mark.parametrize("kind", ["mp4_bframes", "mp4_vfr", "mp4_open_gop", "mp4_edit_list", "mp4_rotated", "mov"])
+def test_any_number_of_workers_gives_the_same_bytes(
+    kind: str, split: StackProcess, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / f"clip.{kind[:3]}"
+    shown = write_clip(path, kind, FRAMES)
+    alone = client.submit(path, PIPELINE_ID, max_workers=1)
+    assert numbers(completed(client, alone)) == list(enumerate(shown))
+    assert set(segments(split, alone)) == {0}
+    for workers, parts in ((2, 2), (None, 8)):
+        together = client.submit(path, PIPELINE_ID, max_workers=workers)
+        completed(client, together)
+        assert lines(split, together) == lines(split, alone)
+        claimed = segments(split, together)
+        assert set(claimed) == set(range(min(parts, -(-len(shown) // 20))))
+        assert client.status(together).warnings == ()
+
+
+def test_a_long_video_has_several_workers_at_once(split: StackProcess, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_clip(path, "mp4_bframes", 3000)
+    job_id = client.submit(path, PIPELINE_ID)
+    completed(client, job_id)
+    workers = {name for claimants in segments(split, job_id).values() for name in claimants}
+    assert len(workers) == WORKERS
+
+
+def test_a_video_without_times_of_its_own_stays_whole_and_says_so(
+    split: StackProcess, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.avi"
+    shown = write_clip(path, "avi_bframes", FRAMES)
+    job_id = client.submit(path, PIPELINE_ID)
+    assert numbers(completed(client, job_id)) == list(enumerate(shown))
+    assert [warning.code for warning in client.status(job_id).warnings] == ["not_split"]
+    assert set(segments(split, job_id)) == {0}
+
+
+def test_a_truncated_video_is_split_as_far_as_it_goes(split: StackProcess, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_clip(path, "mp4_truncated", 200)
+    alone, together = (client.submit(path, PIPELINE_ID, max_workers=workers) for workers in (1, None))
+    assert completed(client, together) == completed(client, alone)
+    assert lines(split, together) == lines(split, alone)
+    assert [warning.code for warning in client.status(together).warnings] == ["truncated"]
+
+
+@pytest.mark.parametrize("kind", ["mp4_bframes", "mp4_open_gop", "mov_mjpeg"])
+def test_a_damaged_video_goes_back_to_one_worker_and_says_so(
+    kind: str, split: StackProcess, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / f"clip.{kind[:3]}"
+    write_clip(path, kind, FRAMES)
+    spoil_packets(path, "mov", [20, 77, 120])
+    alone, together = (client.submit(path, PIPELINE_ID, max_workers=workers) for workers in (1, None))
+    rows = completed(client, alone)
+    assert [row.frame_index for row in rows] == list(range(FRAMES))
+    assert any(row.result.error for row in rows)
+    completed(client, together)
+    assert lines(split, together) == lines(split, alone)
+    assert [(told.code, told.message) for told in client.status(together).warnings] == [
+        (PLAN_DID_NOT_HOLD.code, PLAN_DID_NOT_HOLD.message)
+    ]
