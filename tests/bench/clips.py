@@ -16,7 +16,12 @@ from vidette_models.demo.video import read_rgb, write_h264
 
 def write_demo_clip(path: Path, frames: int, size: tuple[int, int] | None = None) -> None:
     """The demo's clip again and again until there are `frames`, scaled to `size` (width, height), H.264 with B-frames."""
-    write_h264(path, islice(_endless(size), frames), options={"preset": "veryfast", "bf": "2", "g": "50"})
+    write_h264(path, demo_pictures(frames, size), options={"preset": "veryfast", "bf": "2", "g": "50"})
+
+
+def demo_pictures(frames: int, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+    """RGB UINT8 [H,W,3], the demo's clip again and again."""
+    return islice(_endless(size), frames)
 
 
 def _endless(size: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
