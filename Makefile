@@ -7,7 +7,7 @@ BIN := .venv/bin
 PACKAGES := libs services deploy tests
 CLUSTER_CORE := real_clips_go_through_real_pods a_pod_is_lost controllers_die_or_meet a_token_opens_one_job_only \
 	kubernetes_jobs_keep_the_launchers_promises the_controllers_role_is_what_it_needs images_hold_what_their_service_needs \
-	every_rendering_of_the_chart_is_valid a_release_is_upgraded_rolled_back_and_uninstalled
+	every_rendering_of_the_chart_is_valid a_release_is_upgraded_rolled_back_and_uninstalled a_long_video_has_many_pods
 
 .PHONY: help setup setup-dev demo up ps down test test-cluster test-cluster-core cluster-programs kind-up kind-cluster kind-down test-stores lint format clean
 

@@ -184,7 +184,9 @@ async def test_bad_input_ends_the_other_workers_too(rig: Rig) -> None:
     await wait_for_pods(rig, "vidette-one-a1", running=3, ended=0)
     await rig.end_pod("vidette-one-a1", 42)
     job = await wait_for(rig, "vidette-one-a1", LaunchPhase.FAILED)
-    assert sorted(pod.exit_code or 0 for pod in job.pods) == [42, 143, 143]
+    codes = [pod.exit_code for pod in job.pods]
+    assert codes.count(42) == 1
+    assert set(codes) <= {42, 143}, "told to end, or already forgotten, and none runs"
 
 
 async def test_neither_another_job_nor_one_that_ended_grows(rig: Rig) -> None:
