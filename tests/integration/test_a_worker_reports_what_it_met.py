@@ -16,8 +16,8 @@ from tests.support.clips import write_clip
 from tests.support.limits import LIMITS
 from tests.support.made_up_models import MadeUpModels
 from tests.support.range_server import RangeServer, range_server
-from tests.support.scripted_service import Script, as_json, scripted_service
-from vidette_core.domain.worker_api import PresignedUrl, WorkerExit
+from tests.support.scripted_service import Answer, Script, as_json, scripted_service
+from vidette_core.domain.worker_api import ClaimAnswer, ClaimOver, PresignedUrl, WorkerExit
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.settings import WorkerSettings
@@ -120,3 +120,28 @@ def test_a_video_that_changes_in_the_store_is_named_as_the_cause(gateway: Script
         assert run(gateway, MadeUpModels(), 2) == WorkerExit.TRY_AGAIN
     assert logs[-1]["event"] == "this worker cannot go on"
     assert "changed in the store" in logs[-1]["error"]
+
+
+def test_a_gateway_of_before_an_upgrade_is_told_what_it_understands(gateway: Script) -> None:
+    gateway.answers["POST /v1/plan"] = [Answer(400), Answer(204)]
+    assert run(gateway, MadeUpModels({"objects": Rejected("not so")}), 5) == WorkerExit.BAD_INPUT
+    plans = [json.loads(body) for request, body in gateway.requests if request == "POST /v1/plan"]
+    assert [plan.pop("has_increasing_timestamps", None) for plan in plans] == [True, None]
+    assert plans[0] == plans[1]
+
+
+@pytest.mark.parametrize("answer", [Answer(204), Answer(409)], ids=["the first", "another was quicker"])
+def test_a_worker_that_reads_another_index_than_was_planned_has_the_plan_dropped_and_claims_anew(
+    gateway: Script, answer: Answer
+) -> None:
+    planned = CLAIM.model_copy(update={"planned": True, "window_end": 3, "expected_samples": 6})
+    over = ClaimAnswer(answer=ClaimOver())
+    gateway.answers["POST /v1/claim"] = [
+        as_json({"answer": planned.model_dump(mode="json")}),
+        as_json(over.model_dump(mode="json")),
+    ]
+    gateway.answers["POST /v1/replan"] = [answer]
+    assert run(gateway, MadeUpModels({}), 5) == WorkerExit.DONE
+    asked = [request for request, _ in gateway.requests]
+    assert asked.count("POST /v1/replan") == 1
+    assert "POST /v1/chunks" not in asked

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from tests.support.jobs import PIPELINE, Adapters, adapters, chunk
+from tests.support.jobs import MANY_WORKERS, PIPELINE, Adapters, adapters, chunk, launch
 from vidette_core.adapters.postgres.schema import ChunkRow
 from vidette_core.domain.jobs import JobState, JobWarning, Tally
 from vidette_core.domain.ledger import verdict
@@ -172,7 +172,7 @@ async def test_of_several_that_find_the_plan_wrong_at_once_one_changes_it(stack:
 
 
 async def test_replanning_amid_commits_cancelling_and_a_new_attempt_never_deadlocks(stack: Adapters) -> None:
-    for _ in range(10):
+    for number in range(20):
         first, middle, last = await split(stack)
         job_id = first.fence.job_id
         outcomes = await asyncio.gather(
@@ -180,11 +180,57 @@ async def test_replanning_amid_commits_cancelling_and_a_new_attempt_never_deadlo
             stack.segments.commit(middle.fence, chunk(20)),
             stack.planning.replan(last.fence, PLAN_DID_NOT_HOLD),
             stack.segments.renew(middle.fence, 25),
+            stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=False) if number % 2 else nothing(),
             stack.cancelling.request(job_id),
             return_exceptions=True,
         )
         strange = [each for each in outcomes if isinstance(each, BaseException) and not isinstance(each, Conflict)]
         assert strange == []
+
+
+async def nothing() -> None:
+    """In place of something that another round does."""
+
+
+async def test_between_a_finish_and_the_next_claim_and_after_a_replan_the_job_does_not_look_stalled(
+    stack: Adapters,
+) -> None:
+    claims = await split(stack)
+    await work(stack, claims[0])
+    (job,) = (await stack.schedule.snapshot()).jobs
+    assert job.segments[0].lease_until is not None
+    await stack.planning.replan(claims[1].fence, PLAN_DID_NOT_HOLD)
+    snapshot = await stack.schedule.snapshot()
+    (segment,) = snapshot.jobs[0].segments
+    assert segment.lease_until is not None
+    assert snapshot.now - segment.lease_until < timedelta(seconds=30)
+
+
+async def test_a_pod_that_missed_an_answer_gets_its_own_segment_again_also_when_an_earlier_one_is_free(
+    stack: Adapters,
+) -> None:
+    first, middle, _ = await split(stack)
+    assert await stack.schedule.release(first.fence.job_id, 1, ["pod-0"], [])
+    again = await stack.claim(first.fence.job_id, "pod-1")
+    assert (again.fence.segment, again.fence.epoch) == (1, middle.fence.epoch + 1)
+
+
+async def test_a_segment_on_which_pods_die_does_not_keep_pods_from_the_others(postgres_url: str) -> None:
+    async with adapters(postgres_url, max_stalled_claims=2) as hard:
+        claims = await split(hard)
+        job_id = claims[0].fence.job_id
+        await hard.schedule.release(job_id, 1, ["pod-0"], [])
+        assert (await hard.claim(job_id, "pod-3")).fence.segment == 0
+        await hard.schedule.release(job_id, 1, ["pod-3", "pod-2"], [])
+        assert (await hard.claim(job_id, "pod-4")).fence.segment == 2
+        assert await hard.segments.claim(job_id, 1, "pod-5") == Busy()
+
+
+async def test_the_next_attempt_begins_with_one_worker(stack: Adapters) -> None:
+    job_id = (await split(stack))[0].fence.job_id
+    assert await stack.schedule.grow(job_id, 1, 3, MANY_WORKERS) == 3
+    await stack.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=False)
+    assert [job.workers for job in (await stack.schedule.snapshot()).jobs] == [1]
 
 
 async def test_what_a_frame_costs_is_the_median_between_the_commits_of_ended_jobs(stack: Adapters) -> None:

@@ -203,38 +203,40 @@ def test_an_empty_world_needs_nothing() -> None:
     assert plan(Snapshot(NOW, ()), [], POLICY) == []
 
 
-def split(workers: int = 1, has: int = 1, **changes: Any) -> Case:
+def split(workers: int = 1, has: int = 1, done_at: datetime = LONG_AGO, **changes: Any) -> Case:
     """Three segments: the first done, the second held, the third waiting for a worker."""
+    done = replace(SEGMENT, done=True, holder=None, lease_until=done_at)
     waiting = replace(SEGMENT, index=2, holder=None, lease_until=None, stalled_claims=())
-    segments = (replace(SEGMENT, done=True), replace(SEGMENT, index=1, **changes), waiting)
-    job = replace(RUNNING, segments=segments, workers=workers)
-    return replace(HEALTHY, job=job, launched=replace(LAUNCHED, workers=has))
+    segments = (done, replace(SEGMENT, index=1, **changes), waiting)
+    job = replace(RUNNING, segments=segments, workers=workers, started_at=LONG_AGO)
+    return replace(HEALTHY, job=job, launched=replace(LAUNCHED, workers=has), workers=workers)
 
 
 def test_a_job_with_more_unfinished_segments_than_workers_gets_more() -> None:
     assert decide(split()) == GrowJob(JOB, 1, "vidette-1-a1", "uid-1", wanted=2, has=1)
 
 
-def test_a_launched_job_that_is_behind_its_row_catches_up() -> None:
-    assert decide(split(workers=2)) == GrowJob(JOB, 1, "vidette-1-a1", "uid-1", wanted=2, has=1)
+def test_a_launched_job_that_is_behind_its_row_catches_up_also_in_a_full_house() -> None:
+    behind = replace(split(workers=2), policy=replace(POLICY, max_workers=2))
+    assert decide(behind) == GrowJob(JOB, 1, "vidette-1-a1", "uid-1", wanted=2, has=1)
 
 
 def test_a_job_with_a_worker_for_each_unfinished_segment_is_left_alone() -> None:
     assert decide(split(workers=2, has=2)) is None
 
 
+def test_nobody_asks_for_more_in_a_full_house() -> None:
+    assert decide(replace(split(), policy=replace(POLICY, max_workers=1))) is None
+
+
 def test_a_segment_that_waits_for_a_worker_of_another_is_not_stalled() -> None:
-    long_ago = replace(split(workers=2, has=2).job, started_at=LONG_AGO)
-    assert decide(replace(split(workers=2, has=2), job=long_ago)) is None
-    silent = split(workers=2, has=2, lease_until=LONG_AGO)
-    action = decide(replace(silent, job=replace(silent.job, started_at=LONG_AGO)))
+    assert decide(split(workers=2, has=2)) is None
+    action = decide(split(workers=2, has=2, lease_until=LONG_AGO))
     assert isinstance(action, NextAttempt)
     assert action.blame
 
 
-def test_the_next_attempt_has_as_many_workers_as_the_job_was_given_and_has_segments_for() -> None:
-    for workers, asked in ((1, 1), (2, 2), (8, 2)):
-        job = replace(split(workers=workers).job, launch_uid=None)
-        action = decide(replace(HEALTHY, job=job, launched=None))
-        assert isinstance(action, CreateJob)
-        assert action.workers == asked
+def test_a_worker_that_has_just_finished_one_segment_has_time_to_claim_the_next() -> None:
+    nobody: dict[str, Any] = {"holder": None, "lease_until": None, "stalled_claims": ()}
+    assert decide(split(workers=2, has=2, done_at=NOW - timedelta(seconds=1), **nobody)) is None
+    assert isinstance(decide(split(workers=2, has=2, done_at=NOW - timedelta(minutes=6), **nobody)), NextAttempt)

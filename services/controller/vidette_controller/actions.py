@@ -17,7 +17,6 @@ class CreateJob:
     attempt: int
     name: str
     pipeline_id: str
-    workers: int = 1
     more_memory: bool = False
     """An earlier attempt ran out of memory."""
     traceparent: str | None = None

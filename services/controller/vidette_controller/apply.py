@@ -163,7 +163,6 @@ class Applier:
             action.job_id,
             action.attempt,
             action.pipeline_id,
-            workers=action.workers,
             more_memory=action.more_memory,
             traceparent=current_traceparent(),
         )
@@ -187,7 +186,10 @@ class Applier:
         given = await self._schedule.grow(action.job_id, action.attempt, action.wanted, self._worker_caps)
         if given <= action.has:
             raise _NotNow
-        await self._launcher.grow(action.name, action.uid, given)
+        try:
+            await self._launcher.grow(action.name, action.uid, given)
+        except (Conflict, NotFound, Rejected) as error:  # somebody was quicker, it has just ended, or it is not allowed
+            raise _NotNow(str(error)) from None
         _log.info("more workers", name=action.name, workers=given, wanted=action.wanted)
 
     async def _next_attempt(self, action: NextAttempt) -> telling.Telling | None:

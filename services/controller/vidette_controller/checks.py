@@ -35,6 +35,8 @@ class Policy:
     """For an attempt none of whose workers can start, where that may mend by itself."""
     refused_start_patience: timedelta = timedelta(minutes=10)
     """The same where somebody has to mend something."""
+    max_workers: int = 200
+    """Of all running jobs together; beyond it none gets more."""
     can_have_more_memory: bool = False
     """Whether the launcher has more memory to give to an attempt after one that ran out of it."""
 
@@ -47,6 +49,8 @@ class Case:
     launched: LaunchedJob | None
     now: datetime
     policy: Policy
+    workers: int = 0
+    """Of all running jobs together."""
 
 
 Check = Callable[[Case], Action | None]
@@ -127,10 +131,8 @@ def not_launched(case: Case) -> Action | None:
     Losing the launched job is never the job's fault: someone stopped the stack, or deleted it.
     """
     if case.job.launch_uid is None:  # also when it is there: whoever made it may not have lived to complete it
-        job, workers = case.job, max(1, min(case.job.workers, _unfinished(case)))
-        return CreateJob(
-            job.id, job.attempt, job.launch_name, job.pipeline_id, workers, job.more_memory, job.traceparent
-        )
+        job = case.job
+        return CreateJob(job.id, job.attempt, job.launch_name, job.pipeline_id, job.more_memory, job.traceparent)
     if case.launched is not None:
         return None
     return _next(case, "the launched job is gone", blame=False)
@@ -189,8 +191,8 @@ def stalled_lease(case: Case) -> Action | None:
         return None
     # Whoever came late, because the launcher was away or there was no node for it, has to have its time to claim.
     first_came = sorted(came for pod in live if (came := pod.started_at or pod.created_at))[:1]
-    # Of all together: a segment that waits until a worker of another one has time for it is not stalled.
-    leases = [segment.lease_until for segment in case.job.segments if segment.lease_until and not segment.done]
+    # Of all together, also of those that are done: a segment may wait until a worker of another one has time for it.
+    leases = [segment.lease_until for segment in case.job.segments if segment.lease_until is not None]
     since = max([*(leases or [case.job.started_at]), case.launched.created_at, *first_came])
     if case.now - since > case.policy.stalled_lease:
         return _replace(case, "nobody has worked on it for too long", blame=bool(leases))
@@ -201,9 +203,11 @@ def too_few_workers(case: Case) -> Action | None:
     """The plan made more segments than there are workers for, or the launched job is behind what the row gave it."""
     assert case.launched is not None, "not_launched comes first"
     job, launched = case.job, case.launched
-    wanted = _unfinished(case)
+    wanted = sum(not segment.done for segment in job.segments)
     if wanted <= launched.workers or job.launch_uid is None:
         return None
+    if launched.workers >= job.workers and case.workers >= case.policy.max_workers:
+        return None  # The house is full.
     return GrowJob(job.id, job.attempt, job.launch_name, job.launch_uid, wanted, launched.workers)
 
 
@@ -250,10 +254,6 @@ def _replace(case: Case, reason: str, *, blame: bool) -> Action:
     message = f"{limit} attempts in a row ended without a result; last, {why}. The workers' logs say more."
     lasting = diagnosis is not None and diagnosis.lasting
     return _fail(case, Problem(ErrorCode.WORKER_UNAVAILABLE if lasting else ErrorCode.INTERNAL, message))
-
-
-def _unfinished(case: Case) -> int:
-    return sum(not segment.done for segment in case.job.segments)
 
 
 def _is_blameless(pod: Pod) -> bool:

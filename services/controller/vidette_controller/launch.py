@@ -45,7 +45,6 @@ def spec_of(
     attempt: int,
     pipeline_id: str = "",
     *,
-    workers: int = 1,
     more_memory: bool = False,
     traceparent: str | None = None,
 ) -> LaunchSpec:
@@ -68,6 +67,5 @@ def spec_of(
         env,
         secrets,
         pipeline_id=pipeline_id,
-        workers=workers,
         more_memory=more_memory,
     )

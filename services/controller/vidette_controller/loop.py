@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from vidette_controller.actions import DeleteJob
+from vidette_controller.actions import DeleteJob, GrowJob
 from vidette_controller.apply import Applier
 from vidette_controller.checks import CANCELLED, Policy
 from vidette_controller.explaining import Explainer
@@ -73,6 +73,7 @@ class Controller:
             deadline=timedelta(seconds=settings.deadline_s),
             start_patience=timedelta(seconds=settings.start_patience_s),
             refused_start_patience=timedelta(seconds=settings.refused_start_patience_s),
+            max_workers=settings.max_workers,
             can_have_more_memory=can_have_more_memory,
         )
         self._explainer = Explainer(launcher)
@@ -109,8 +110,8 @@ class Controller:
                 _count_not_starting(snapshot, launched)
                 await self._explainer.explain(launched, snapshot.now)
             done = await self._applier.apply(actions)
-        # A deleted job may be listed until its pods have ended: looking again at once would only ask again.
-        return bool(claimed) or any(not isinstance(action, DeleteJob) for action in done)
+        # What was deleted or has grown may be listed as it was for a while: looking again at once would only ask again.
+        return bool(claimed) or any(not isinstance(action, DeleteJob | GrowJob) for action in done)
 
     async def _list(self) -> list[LaunchedJob] | None:
         try:

@@ -20,7 +20,8 @@ def plan(snapshot: Snapshot, launched: Sequence[LaunchedJob] | None, policy: Pol
     """
     by_name = {job.name: job for job in launched or ()}
     checks = ROW_CHECKS if launched is None else CHECKS
-    cases = (Case(job, _of(job, by_name), snapshot.now, policy) for job in snapshot.jobs)
+    workers = sum(job.workers for job in snapshot.jobs)
+    cases = (Case(job, _of(job, by_name), snapshot.now, policy, workers) for job in snapshot.jobs)
     actions = [action for case in cases if (action := decide(case, checks)) is not None]
     wanted = {job.launch_name for job in snapshot.jobs}
     unwanted = (job for job in launched or () if job.name not in wanted and not job.retired)

@@ -31,7 +31,7 @@ class ControllerSettings(BaseSettings):
     max_waited_attempts: Annotated[int, Field(ge=1)] = 200
     """Attempts in a row that may end because something else was away: at 35 minutes each, some days of outage."""
     stalled_lease_s: Seconds = 300.0
-    """A segment whose lease ran out this long ago, with nobody claiming it, makes the controller replace the attempt."""
+    """Once the last lease of all a job's segments ran out this long ago, the controller replaces the attempt."""
     start_patience_s: Seconds = 1800.0
     """How long an attempt may wait for a cluster to start its first worker, while nodes are added or others' work ends, before
     the job fails (`worker_unavailable`). A cluster in which jobs queue for room needs more."""

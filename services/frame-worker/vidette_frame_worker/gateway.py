@@ -77,10 +77,13 @@ class Session:
 
     def plan(self, request: PlanRequest) -> int | None:
         """The sample behind the segment's last one; None where only the decoder will know."""
-        answer = self._gateway.send("POST", "/v1/plan", self._token, request)
-        if answer.status_code == 204:  # a gateway of before an upgrade, which knows no windows
-            return None
-        return _understood(PlanAnswer, answer).window_end
+        try:
+            answer = self._gateway.send("POST", "/v1/plan", self._token, request)
+        except Rejected:
+            # A gateway of before an upgrade knows no windows. It may be asked for as long as the upgrade takes.
+            older = request.model_copy(update={"has_increasing_timestamps": None})
+            answer = self._gateway.send("POST", "/v1/plan", self._token, older)
+        return None if answer.status_code == 204 else _understood(PlanAnswer, answer).window_end
 
     def replan(self) -> None:
         """The index does not hold: all begin anew, with one segment. The fence is not in force any more after it."""

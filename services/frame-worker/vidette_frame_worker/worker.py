@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -22,7 +22,7 @@ from vidette_core.domain.worker_api import (
     WorkerExit,
     WorkerProblem,
 )
-from vidette_core.ports.errors import PortError, Rejected, Unavailable
+from vidette_core.ports.errors import Conflict, PortError, Rejected, Unavailable
 from vidette_core.ports.inference import Inference
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.tracing import JOB_ID, Attributes, Kind, span
@@ -41,6 +41,8 @@ from vidette_frame_worker.video import (
     invalid_video,
 )
 
+LONGEST_WAIT_S = 15.0
+"""Between two claims while others hold all that is unfinished: they may take hours, and each claim wakes the controller."""
 _log = structlog.get_logger(__name__)
 
 
@@ -62,14 +64,17 @@ class Worker:
     def run(self) -> End:
         """Until the job needs no more workers, or this one cannot go on."""
         try:
+            busy = 0
             while True:
                 answer = self._gateway.claim(self._settings.pod_name).answer
                 match answer:
                     case ClaimOver():
                         return End(WorkerExit.DONE, "Nothing of the job is left to do.")
                     case ClaimBusy():
-                        time.sleep(answer.retry_after_s)
+                        time.sleep(min(answer.retry_after_s * 2**busy, LONGEST_WAIT_S))
+                        busy += 1
                     case SegmentClaim():
+                        busy = 0
                         problem = self._work(answer)
                         if problem is not None:
                             return End(WorkerExit.BAD_INPUT, f"{problem.code.value}: {problem.message}")
@@ -103,7 +108,8 @@ class Worker:
                 self._analyse(claim, session, lease)
             except IndexDisagrees as error:
                 _log.warning("the video cannot be split", reason=str(error))
-                session.replan()
+                with suppress(Conflict):  # another worker said so first, or our answer was lost: all claim anew
+                    session.replan()
             except VideoError as error:
                 return self._report(session, error.problem)
             except PipelineBroken as error:
@@ -120,6 +126,8 @@ class Worker:
     def _analyse_video(self, video: Video, claim: SegmentClaim, session: Session, lease: Lease) -> None:
         window_end = claim.window_end if claim.planned else session.plan(_plan_of(video))
         sampling = Sampling(claim.frame_stride, claim.max_frames)
+        if claim.window_end is not None and claim.expected_samples != max(1, sampling.count(video.index.frame_count)):
+            raise IndexDisagrees("the video's index was read differently when it was planned")
         end = run_segment(
             video.frames(sampling, claim.next_sample, window_end),
             claim.next_sample,

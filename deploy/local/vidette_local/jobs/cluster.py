@@ -196,24 +196,31 @@ class Cluster:
 
     async def _live(self, job: _Job) -> None:
         """One index from its first pod to its verdict, or to the job's end."""
+        decided = Verdict.FAILED
+        try:
+            decided = await self._decide(job)
+        finally:  # whatever becomes of it, the job must be able to end
+            job.verdicts.append(decided)
+            if job.finished and job.deleted.is_set():
+                self._remove(job)
+            elif job.finished:
+                self._say("jobs", f"{job.spec.name} {job.phase.value}")
+            self._touch()
+
+    async def _decide(self, job: _Job) -> Verdict:
         failures = 0
-        decided = Verdict.AGAIN
-        while decided is Verdict.AGAIN and not job.halted.is_set():
+        while not job.halted.is_set():
             code = await self._run_pod(job)
             failures += code != 0
             decided = verdict(code, failures, self._template.backoff_limit)
             if code == WorkerExit.BAD_INPUT:
                 job.halted.set()
-            if decided is Verdict.AGAIN:
-                with suppress(TimeoutError):
-                    pause = backoff_seconds(failures, self._template.first_backoff_seconds)
-                    await asyncio.wait_for(job.halted.wait(), pause)
-        job.verdicts.append(Verdict.FAILED if decided is Verdict.AGAIN else decided)
-        if job.finished and job.deleted.is_set():
-            self._remove(job)
-        elif job.finished:
-            self._say("jobs", f"{job.spec.name} {job.phase.value}")
-        self._touch()
+            if decided is not Verdict.AGAIN:
+                return decided
+            with suppress(TimeoutError):
+                pause = backoff_seconds(failures, self._template.first_backoff_seconds)
+                await asyncio.wait_for(job.halted.wait(), pause)
+        return Verdict.FAILED
 
     async def _run_pod(self, job: _Job) -> int:
         name = f"{job.spec.name}-{''.join(secrets.choice(_SUFFIX) for _ in range(5))}"

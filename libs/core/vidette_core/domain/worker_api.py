@@ -58,6 +58,8 @@ class SegmentClaim(_Message):
     window_end: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
     """The sample behind the segment's last one; None where only the decoder will know, and then not sent: workers of before
     an upgrade, which know no windows, go on with what has none."""
+    expected_samples: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How many the plan expects of the whole video, where there is a window: a worker that reads another index says so."""
     planned: bool
     """False when nobody has posted the plan yet: read the index and do it."""
     lease_s: float
@@ -92,8 +94,9 @@ class PlanRequest(_Message):
     height: Annotated[int, Field(ge=1)]
     frames: Samples
     duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
-    has_increasing_timestamps: bool = False
-    """Whether each frame has a time of its own, so that a worker may begin in the middle. Older workers do not say."""
+    has_increasing_timestamps: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Whether each frame has a time of its own, so that a worker may begin in the middle. Older workers do not say, and older
+    gateways do not understand it."""
 
 
 class PlanAnswer(_Message):

@@ -114,6 +114,8 @@ class Claimed:
     next_sample: int
     window_end: int | None
     """The sample behind the segment's last one; None where only the decoder will know."""
+    expected_samples: int | None
+    """How many the plan expects of the whole video; None without a window."""
     planned: bool
     lease_s: float
     terms: Terms
@@ -232,7 +234,7 @@ class Schedule(Protocol):
         """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once.
 
         `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too. `more_memory` is kept
-        for this attempt and all that follow.
+        for this attempt and all that follow. It begins with one worker.
         """
 
     async def release(self, job_id: UUID, attempt: int, pods: Sequence[str], blameless: Sequence[str]) -> bool:

@@ -21,7 +21,6 @@ class _Entry:
     index_of: dict[str, int] = field(default_factory=dict)
     failures: Counter[int] = field(default_factory=Counter)
     """Of each index."""
-    succeeded: int = 0
     failed: int = 0
     """Indexes that ended so."""
 
@@ -138,9 +137,7 @@ class FakeLauncher:
             for other in self.running_pods(name):
                 entry.end(other, WorkerExit.TERMINATED)
             entry.failed += 1
-        elif exit_code == WorkerExit.DONE:
-            entry.succeeded += 1
-        else:
+        elif exit_code != WorkerExit.DONE:
             index = entry.index_of[ending]
             entry.failures[index] += 1
             if entry.failures[index] > self._backoff_limit:

@@ -27,7 +27,7 @@ from vidette_core.domain.worker_api import (
     ReportRequest,
     SegmentClaim,
 )
-from vidette_core.ports.errors import Conflict
+from vidette_core.ports.errors import Conflict, PortError
 from vidette_core.ports.jobs import Busy, Claimed, Over
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import CHUNKS_COMMITTED, CLAIMS, FRAMES_COMMITTED
@@ -83,7 +83,7 @@ async def source(services: Wired, fence: Held) -> PresignedUrl:
 @router.post("/plan")
 async def post_plan(request: PlanRequest, services: Wired, fence: Held) -> PlanAnswer:
     terms, parallel = await services.segments.terms(fence), services.parallel
-    frame_s = await services.planning.seconds_per_sample(terms.pipeline_digest) or parallel.frame_cost_s
+    frame_s = await _frame_cost(services, terms.pipeline_digest)
     made = plan(
         Listed(request.frames, request.has_increasing_timestamps),
         terms.sampling,
@@ -91,15 +91,16 @@ async def post_plan(request: PlanRequest, services: Wired, fence: Held) -> PlanA
         Costs(frame_s, parallel.worker_start_s),
         min(parallel.max_workers_per_job, terms.max_workers or parallel.max_workers_per_job),
     )
+    window_end = await services.planning.post_plan(fence, made)
     job_id, segments = str(fence.job_id), len(made.windows)
     _log.info("the video's index", job_id=job_id, **request.model_dump(), frame_s=frame_s, segments=segments)
-    return PlanAnswer(window_end=await services.planning.post_plan(fence, made))
+    return PlanAnswer(window_end=window_end)
 
 
 @router.post("/replan", status_code=204)
 async def replan(services: Wired, fence: Held) -> None:
-    _log.warning("the plan does not hold, one worker begins anew", job_id=str(fence.job_id), segment=fence.segment)
     await services.planning.replan(fence, PLAN_DID_NOT_HOLD)
+    _log.warning("the plan does not hold, one worker begins anew", job_id=str(fence.job_id), segment=fence.segment)
     await services.wakeup.wake(fence.job_id)
 
 
@@ -139,6 +140,16 @@ async def report(request: ReportRequest, services: Wired, fence: Held) -> None:
     await services.wakeup.wake(fence.job_id)
 
 
+async def _frame_cost(services: Services, pipeline_digest: str) -> float:
+    """Seconds; an estimate for which no job shall wait."""
+    try:
+        measured = await services.planning.seconds_per_sample(pipeline_digest)
+    except PortError as error:
+        _log.warning("what a frame costs cannot be told", error=str(error))
+        measured = None
+    return measured or services.parallel.frame_cost_s
+
+
 def _chunk_claim(message: ChunkMessage) -> ChunkClaim:
     tally = Tally(message.ok, message.decode_error, message.model_error)
     text = TextCounts(message.lines_read, message.lines_reused)
@@ -161,6 +172,7 @@ async def _segment_claim(services: Services, claimed: Claimed) -> SegmentClaim:
         epoch=fence.epoch,
         next_sample=claimed.next_sample,
         window_end=claimed.window_end,
+        expected_samples=claimed.expected_samples,
         planned=claimed.planned,
         lease_s=claimed.lease_s,
         frame_stride=terms.sampling.stride,

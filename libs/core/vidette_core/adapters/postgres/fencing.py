@@ -28,6 +28,8 @@ async def held(session: AsyncSession, fence: Fence, *, lock: bool = True) -> Seg
     )
     if lock:
         statement = statement.with_for_update(key_share=True, of=SegmentRow)
+    # As it is behind the lock, also if the session has met the row before.
+    statement = statement.execution_options(populate_existing=True)
     segment = (await session.execute(statement)).scalar_one_or_none()
     if segment is None:
         raise Fenced("another worker has taken over, or the job is over")
@@ -49,12 +51,13 @@ async def fence_segments(session: AsyncSession, job_id: UUID, *, forgive: bool) 
 async def lock_segments(session: AsyncSession, job_id: UUID) -> list[SegmentRow]:
     """All segments of the job, locked in their order: whoever locks several does so by this, or two would deadlock."""
     ordered = select(SegmentRow).where(col(SegmentRow.job_id) == job_id).order_by(col(SegmentRow.index))
-    return list((await session.execute(ordered.with_for_update(key_share=True))).scalars())
+    locked = ordered.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return list((await session.execute(locked)).scalars())
 
 
 async def locked_job(session: AsyncSession, job_id: UUID) -> JobRow:
     """The row of a job that has segments, behind whose locks it is locked."""
-    job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
+    job = await session.get(JobRow, job_id, with_for_update={"key_share": True}, populate_existing=True)
     assert job is not None, "the segment's foreign key"
     return job
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import delete, func, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database, changed
@@ -15,8 +15,8 @@ from vidette_core.domain.planning import Plan, Window
 from vidette_core.ports.errors import Conflict
 from vidette_core.ports.jobs import Fenced
 
-# By the database's clock, from commit to commit of one segment: nothing that a worker says goes into it. The median, since
-# between two commits a worker may have died, or waited for what was away.
+# By the database's clock, from commit to commit of one segment: a worker cannot say it, only be slow. The median, since between
+# two commits a worker may have died, or waited for what was away.
 _SECONDS_PER_SAMPLE = text(
     """
     WITH recent AS (
@@ -24,10 +24,12 @@ _SECONDS_PER_SAMPLE = text(
         WHERE pipeline_digest = :digest AND state = 'completed' AND finished_at IS NOT NULL
         ORDER BY finished_at DESC LIMIT 10
     ), steps AS (
-        SELECT ok + decode_error + model_error AS samples,
-               extract(epoch FROM created_at - lag(created_at) OVER (
-                   PARTITION BY job_id, segment ORDER BY first_sample)) AS seconds
-        FROM chunks JOIN recent ON recent.id = job_id
+        SELECT samples, extract(epoch FROM created_at - lag(created_at) OVER (
+                   PARTITION BY recent.id, segment ORDER BY first_sample)) AS seconds
+        FROM recent CROSS JOIN LATERAL (
+            SELECT segment, first_sample, created_at, ok + decode_error + model_error AS samples
+            FROM chunks WHERE job_id = recent.id ORDER BY first_sample LIMIT 200
+        ) AS first_chunks
     )
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / samples) FROM steps WHERE seconds IS NOT NULL
     """
@@ -75,7 +77,8 @@ class PostgresPlanning:
             first = segments[0]
             first.state, first.epoch = SegmentState.OPEN, max(each.epoch for each in segments) + 1
             first.next_sample = first.analysed_sample = 0
-            first.window_end = first.end_sample = first.holder = first.lease_until = None
+            first.window_end = first.end_sample = first.holder = None
+            first.lease_until = (await session.execute(select(func.now()))).scalar_one()  # a sign of life of the job
             first.stalled_claims, first.error_code, first.error_message = [], None, None
             await session.execute(delete(ChunkRow).where(col(ChunkRow.job_id) == fence.job_id))
             rest = (col(SegmentRow.job_id) == fence.job_id) & (col(SegmentRow.index) > 0)

@@ -125,7 +125,7 @@ class PostgresSchedule:
         """Raise the attempt and every segment's epoch, which fences the old attempt's workers at once.
 
         `blame` counts the attempt against the job; without it, the claims of its pods are forgiven too. `more_memory` is kept
-        for this attempt and all that follow.
+        for this attempt and all that follow. It begins with one worker.
         """
         async with self._database.transaction() as session:
             await fence_segments(session, job_id, forgive=not blame)
@@ -133,6 +133,7 @@ class PostgresSchedule:
                 stalled_attempts=col(JobRow.stalled_attempts) + int(blame),
                 waited_attempts=col(JobRow.waited_attempts) + int(not blame),
                 more_memory=col(JobRow.more_memory) | more_memory,
+                workers=1,
             )
             result = await session.execute(start)
             if not changed(result):
@@ -151,6 +152,7 @@ class PostgresSchedule:
             .where(col(SegmentRow.job_id) == job_id, col(JobRow.attempt) == attempt, col(SegmentRow.holder).in_(pods))
             .order_by(col(SegmentRow.index))
             .with_for_update(key_share=True, of=SegmentRow)
+            .execution_options(populate_existing=True)
         )
         async with self._database.transaction() as session:
             segments = (await session.execute(statement)).scalars().all()

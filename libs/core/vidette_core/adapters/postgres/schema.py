@@ -44,6 +44,7 @@ class JobRow(SQLModel, table=True):
         Index("jobs_uploading", "heartbeat_at", postgresql_where=text("state = 'uploading'")),
         Index("jobs_unswept", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND swept_at IS NULL")),
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index("jobs_completed", "pipeline_digest", "finished_at", postgresql_where=text("state = 'completed'")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -76,7 +77,7 @@ class JobRow(SQLModel, table=True):
     launch_uid: str | None = Field(default=None, sa_type=Text)
     spec_hash: str | None = Field(default=None, sa_type=Text)
     workers: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
-    """How many it has been given, within the caps. It keeps them until it ends."""
+    """How many its attempt has been given, within the caps. It keeps them until it ends."""
     started_at: datetime | None = Field(default=None, sa_column=_time())
 
     traceparent: str | None = Field(default=None, sa_type=String(LENGTH))

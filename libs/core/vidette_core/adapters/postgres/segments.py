@@ -40,14 +40,12 @@ class PostgresSegments:
             job = await session.get(JobRow, job_id, with_for_update={"read": True})
             if job is None or job.state is not JobState.RUNNING or job.attempt != attempt or job.cancel_requested_at:
                 return Over()
-            free = await session.execute(_claimable(job_id, pod))
+            free = await session.execute(_claimable(job_id, pod, self._max_stalled_claims))
             segment = free.scalar_one_or_none()
             if segment is None:
                 unfinished = await session.execute(_open(job_id))
                 return Busy() if unfinished.scalar() else Over()
-            if pod not in segment.stalled_claims:  # A pod that asks again has only missed an answer.
-                if len(segment.stalled_claims) >= self._max_stalled_claims:
-                    return Busy()  # The controller is about to end the job; see its check `no_progress`.
+            if pod not in segment.stalled_claims:
                 segment.stalled_claims = [*segment.stalled_claims, pod]
             segment.epoch += 1
             segment.holder = pod
@@ -55,7 +53,9 @@ class PostgresSegments:
             fence = Fence(job_id, segment.index, segment.epoch)
             planned = job.expected_samples is not None
             lease_s = self._lease.total_seconds()
-            return Claimed(fence, segment.next_sample, segment.window_end, planned, lease_s, _terms(job))
+            expected = job.expected_samples if segment.window_end is not None else None
+            at, end = segment.next_sample, segment.window_end
+            return Claimed(fence, at, end, expected, planned, lease_s, _terms(job))
 
     async def renew(self, fence: Fence, samples: int) -> None:
         """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls. Raises `Conflict`."""
@@ -109,7 +109,8 @@ class PostgresSegments:
             if not segment.next_sample == end_sample == planned_end or end_sample == 0:
                 raise Conflict(f"the segment is at sample {segment.next_sample}, it cannot end at {end_sample}")
             segment.state, segment.end_sample = SegmentState.DONE, end_sample
-            segment.lease_until = None
+            # A sign of life of the job: its worker needs a moment to claim the next segment.
+            segment.lease_until = (await session.execute(select(func.now()))).scalar_one()
             await add_warnings(session, fence.job_id, warnings)
 
     async def report(self, fence: Fence, problem: Problem) -> None:
@@ -138,14 +139,17 @@ def _expect_inside(segment: SegmentRow, claim: ChunkClaim, chunk_frames: int) ->
         raise Conflict(f"the segment ends at sample {segment.window_end}, a chunk cannot end at {end}")
 
 
-def _claimable(job_id: UUID, pod: str) -> Select[SegmentRow]:
+def _claimable(job_id: UUID, pod: str, max_stalled_claims: int) -> Select[SegmentRow]:
+    """Its own first: a pod that asks again has only missed an answer. One with too many claims ends the job (`no_progress`)."""
     segment = SegmentRow
+    few = func.cardinality(col(segment.stalled_claims)) < max_stalled_claims
+    known = col(segment.stalled_claims).contains([pod])
     free = or_(col(segment.holder).is_(None), col(segment.lease_until) < func.now(), col(segment.holder) == pod)
     return (
         select(segment)
         .where(col(segment.job_id) == job_id, col(segment.state) == SegmentState.OPEN, free)
-        .where(col(segment.error_code).is_(None))
-        .order_by(col(segment.index))
+        .where(col(segment.error_code).is_(None), or_(few, known))
+        .order_by(col(segment.holder).is_distinct_from(pod), col(segment.index))
         .limit(1)
         .with_for_update(key_share=True, skip_locked=True)
     )
