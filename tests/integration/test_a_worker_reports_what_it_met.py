@@ -17,7 +17,7 @@ from tests.support.limits import LIMITS
 from tests.support.made_up_models import MadeUpModels
 from tests.support.range_server import RangeServer, range_server
 from tests.support.scripted_service import Answer, Script, as_json, scripted_service
-from vidette_core.domain.worker_api import ClaimAnswer, ClaimOver, PresignedUrl, WorkerExit
+from vidette_core.domain.worker_api import ClaimAnswer, ClaimBusy, ClaimOver, PresignedUrl, WorkerExit
 from vidette_core.ports.errors import Rejected, Unavailable
 from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.settings import WorkerSettings
@@ -145,3 +145,17 @@ def test_a_worker_that_reads_another_index_than_was_planned_has_the_plan_dropped
     asked = [request for request, _ in gateway.requests]
     assert asked.count("POST /v1/replan") == 1
     assert "POST /v1/chunks" not in asked
+
+
+def test_a_worker_that_finds_all_taken_asks_less_and_less_often(
+    gateway: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("vidette_frame_worker.worker.time.sleep", waits.append)
+    busy, over = (
+        as_json(ClaimAnswer(answer=answer).model_dump(mode="json"))
+        for answer in (ClaimBusy(retry_after_s=2), ClaimOver())
+    )
+    gateway.answers["POST /v1/claim"] = [busy] * 6 + [over]
+    assert run(gateway, MadeUpModels({}), 5) == WorkerExit.DONE
+    assert waits == [2, 4, 8, 15, 15, 15]

@@ -64,17 +64,17 @@ class Worker:
     def run(self) -> End:
         """Until the job needs no more workers, or this one cannot go on."""
         try:
-            busy = 0
+            wait_s = 0.0
             while True:
                 answer = self._gateway.claim(self._settings.pod_name).answer
                 match answer:
                     case ClaimOver():
                         return End(WorkerExit.DONE, "Nothing of the job is left to do.")
                     case ClaimBusy():
-                        time.sleep(min(answer.retry_after_s * 2**busy, LONGEST_WAIT_S))
-                        busy += 1
+                        wait_s = min(max(2 * wait_s, answer.retry_after_s), LONGEST_WAIT_S)
+                        time.sleep(wait_s)
                     case SegmentClaim():
-                        busy = 0
+                        wait_s = 0.0
                         problem = self._work(answer)
                         if problem is not None:
                             return End(WorkerExit.BAD_INPUT, f"{problem.code.value}: {problem.message}")
