@@ -13,7 +13,8 @@ from tests.support.installation import Installation, eventually
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
 
-FRAMES = 1200
+FRAMES = 2500
+"""More than one pod analyses until the last of the others has come, also on a busy machine."""
 PODS = 3
 
 
