@@ -13,63 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.clips import KINDS, TRUNCATED, read_code, write_clip
+from tests.support.clips import KINDS, write_clip
+from tests.support.decoded_clips import FRAMES, WHOLE, Clips, assert_same, codes, container_of
 from tests.support.limits import LIMITS
-from vidette_core.domain.containers import SNIFF_BYTES, Container, sniff
+from vidette_core.domain.containers import Container
 from vidette_core.domain.sampling import Sampling
-from vidette_frame_worker.video import DecodedFrame, LocalFile, Video
-
-FRAMES = 70
-WHOLE = sorted(set(KINDS) - set(TRUNCATED))
-
-
-class Clips:
-    """Clips of every kind, written once, with the numbers that a player shows and one sequential pass over each."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shown: dict[str, list[int]] = {}
-        self._sequential: dict[str, list[DecodedFrame]] = {}
-
-    def path(self, kind: str) -> Path:
-        path = self._folder / f"{kind}.{KINDS[kind].container}"
-        if kind not in self._shown:
-            self._shown[kind] = write_clip(path, kind, FRAMES)
-        return path
-
-    def shown(self, kind: str) -> list[int]:
-        self.path(kind)
-        return self._shown[kind]
-
-    def video(self, kind: str) -> Video:
-        path = self.path(kind)
-        container = sniff(path.read_bytes()[:SNIFF_BYTES])
-        assert container is not None
-        return Video(LocalFile(path), container, LIMITS)
-
-    def sequential(self, kind: str) -> list[DecodedFrame]:
-        if kind not in self._sequential:
-            self._sequential[kind] = list(self.video(kind).frames(Sampling()))
-        return self._sequential[kind]
+from vidette_frame_worker.video import LocalFile, Video
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(tmp_path_factory.mktemp("clips"))
-
-
-def codes(frames: list[DecodedFrame]) -> list[int | None]:
-    return [None if frame.image is None else read_code(frame.image) for frame in frames]
-
-
-def assert_same(some: list[DecodedFrame], others: list[DecodedFrame]) -> None:
-    assert [(f.frame_index, f.timestamp_ms, f.error) for f in some] == [
-        (f.frame_index, f.timestamp_ms, f.error) for f in others
-    ]
-    for one, other in zip(some, others, strict=True):
-        assert one.image is not None
-        assert other.image is not None
-        assert np.array_equal(one.image, other.image)
 
 
 @pytest.mark.parametrize("kind", WHOLE)
@@ -86,9 +40,8 @@ def test_the_index_counts_the_displayed_frames_and_gives_the_displayed_size(clip
     assert video.index.frame_count == len(clips.shown(kind))
     assert (video.index.width, video.index.height) == (320, 180)
     assert video.warnings == ()
-    assert video.index.has_increasing_timestamps == (
-        sniff(clips.path(kind).read_bytes()[:SNIFF_BYTES]) is Container.MOV and kind != "mp4_equal_timestamps"
-    )
+    is_timed = container_of(clips.path(kind)) is Container.MOV and kind != "mp4_equal_timestamps"
+    assert video.index.has_increasing_timestamps == is_timed
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WHOLE if kind not in ("mp4_vfr", "mp4_equal_timestamps")])

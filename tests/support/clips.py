@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -34,6 +35,7 @@ CHECK = 0xA6
 GREY, BLACK, WHITE = 128, 16, 235
 TICKS = 1000
 """Time base of the clips with a variable rate: 1/1000 s."""
+SOUND_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,15 @@ class ClipKind:
     mirrored: bool = False
     edit: bool = False
     keep: float = 1.0
+    pixels: str = "yuv420p"
+    aspect: Fraction | None = None
+    """Of one pixel, width to height."""
+    starts_s: int = 0
+    """When the first frame is shown."""
+    sound_first: bool = False
+    """A sound track that is written before the pictures'."""
+    second_video: bool = False
+    """Another video track behind the first, which shows other numbers."""
 
 
 X264 = {"preset": "ultrafast", "crf": "18", "threads": "1"}
@@ -64,6 +75,18 @@ X265 = {
     "preset": "ultrafast",
     "x265-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0:bframes=3:b-adapt=0:pools=1:log-level=none",
 }
+CLOSED_265 = "open-gop=0:keyint=24:min-keyint=24:scenecut=0:bframes=4:b-pyramid=1:pools=1:log-level=none"
+VP9 = {
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "g": "24",
+    "lag-in-frames": "16",
+    "auto-alt-ref": "1",
+    "crf": "20",
+    "b": "0",
+}
+AV1 = {"preset": "8", "crf": "10", "g": "24", "svtav1-params": "lp=1"}
+"""One thread: with several, the encoder gives other bytes each time, and at a quick preset pictures that no decoder takes."""
 MOOV_FIRST = {"movflags": "faststart"}
 SHORT_GOP = {"g": "12"}
 
@@ -78,10 +101,26 @@ KINDS: dict[str, ClipKind] = {
     "mp4_equal_timestamps": ClipKind(ffmpeg=X264 | SHORT_GOP | {"bf": "0"}, equal_timestamps=True),
     "mp4_fragmented": ClipKind(ffmpeg=X264 | B_FRAMES, muxer={"movflags": "frag_keyframe+empty_moov"}),
     "mp4_truncated": ClipKind(ffmpeg=X264 | B_FRAMES, muxer=MOOV_FIRST, keep=0.6),
+    "mp4_rotated_180": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=180),
+    "mp4_rotated_270": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=270),
+    "mp4_mirrored_rotated": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=90, mirrored=True),
+    "mp4_anamorphic": ClipKind(ffmpeg=X264 | B_FRAMES, aspect=Fraction(4, 3)),
+    "mp4_starts_late": ClipKind(ffmpeg=X264 | B_FRAMES, starts_s=3),
+    "mp4_full_range": ClipKind(ffmpeg=X264 | B_FRAMES, pixels="yuvj420p"),
+    "mp4_interlaced": ClipKind(
+        ffmpeg=X264 | {"flags": "+ilme+ildct", "x264-params": "interlaced=1:keyint=24:scenecut=0"}
+    ),
+    "mp4_sound_first": ClipKind(ffmpeg=X264 | B_FRAMES, sound_first=True),
+    "mp4_two_videos": ClipKind(ffmpeg=X264 | B_FRAMES, second_video=True),
+    "mp4_hevc_10bit": ClipKind(codec="libx265", ffmpeg=X265 | {"x265-params": CLOSED_265}, pixels="yuv420p10le"),
+    "mp4_vp9": ClipKind(codec="libvpx-vp9", ffmpeg=VP9),
+    "mp4_av1": ClipKind(codec="libsvtav1", ffmpeg=AV1),
+    "mp4_mpeg4": ClipKind(codec="mpeg4", ffmpeg=SHORT_GOP | {"bf": "2", "qmin": "3", "qmax": "5"}),
+    "mov_prores": ClipKind(container="mov", codec="prores_ks", pixels="yuv422p10le"),
     "mov": ClipKind(container="mov", ffmpeg=X264 | B_FRAMES),
-    "mov_mjpeg": ClipKind(container="mov", codec="mjpeg", ffmpeg={"q": "3"}),
+    "mov_mjpeg": ClipKind(container="mov", codec="mjpeg", ffmpeg={"q": "3"}, pixels="yuvj420p"),
     "avi": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"qmin": "3", "qmax": "5"}),
-    "avi_mjpeg": ClipKind(container="avi", codec="mjpeg", ffmpeg={"q": "3"}),
+    "avi_mjpeg": ClipKind(container="avi", codec="mjpeg", ffmpeg={"q": "3"}, pixels="yuvj420p"),
     "avi_bframes": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"bf": "2", "qmin": "3", "qmax": "5"}),
     "avi_h264": ClipKind(container="avi", ffmpeg=X264 | B_FRAMES),
     "avi_truncated": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"qmin": "3", "qmax": "5"}, keep=0.6),
@@ -117,12 +156,16 @@ def _check(high: int, low: int) -> int:
     return (3 * high + low + CHECK) % 256
 
 
-def write_clip(path: Path, kind: str, frames: int, *, fps: int = 25, audio: bool = False, seed: int = 1) -> list[int]:
-    """Write a clip of `KINDS[kind]` and return the numbers shown, in the order of showing.
+def write_clip(
+    path: Path, kind: str, frames: int, *, fps: int = 25, audio: bool = False, seed: int = 1, moov_first: bool = False
+) -> list[int]:
+    """Write a clip of `KINDS[kind]` and return the numbers shown, in the order of showing. `moov_first`: its index leads.
 
     For the truncated kinds the numbers are those of the whole clip: how many of them survive is for the test to say.
     """
     recipe = KINDS[kind]
+    if moov_first and not recipe.muxer:
+        recipe = replace(recipe, muxer=MOOV_FIRST)
     _encode(path, recipe, [draw_code(number) for number in range(frames)], fps, audio=audio, seed=seed)
     shown = list(range(frames))
     if recipe.edit:
@@ -162,22 +205,42 @@ def _encode(path: Path, recipe: ClipKind, images: Sequence[Image], fps: int, *, 
     with av.open(str(path), "w", format=recipe.container, options=recipe.muxer) as container:
         height, width = _stored(images[0], recipe).shape[:2]
         rate = TICKS if recipe.variable_rate else fps
-        stream = container.add_stream(recipe.codec, rate=rate, options=dict(recipe.ffmpeg))
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "yuvj420p" if recipe.codec == "mjpeg" else "yuv420p"
-        stream.codec_context.time_base = Fraction(1, rate)
-        if "bf" in recipe.ffmpeg:
-            stream.codec_context.max_b_frames = int(recipe.ffmpeg["bf"])
-        if recipe.rotation or recipe.mirrored:
-            stream.set_display_rotation(recipe.rotation, hflip=recipe.mirrored)
-        if audio:
-            _mux_silence(container, len(images) / fps)
+        sound = [container.add_stream("aac", rate=SOUND_RATE)] if recipe.sound_first else []
+        stream = _add_stream(container, recipe, rate, (width, height))
+        others = [_add_stream(container, recipe, rate, (width, height))] if recipe.second_video else []
+        sound += [container.add_stream("aac", rate=SOUND_RATE)] if audio else []
+        for silent in sound:
+            _mux_silence(container, silent, len(images) / fps)
         for timestamp, image in zip(_timestamps(recipe, len(images), fps, seed), images, strict=True):
-            frame = av.VideoFrame.from_ndarray(_stored(image, recipe), format="rgb24")
-            frame.pts, frame.time_base = timestamp, Fraction(1, rate)
+            frame = _frame(_stored(image, recipe), timestamp + recipe.starts_s * rate, rate)
             _mux(container, stream.encode(frame), equal=recipe.equal_timestamps)
-        _mux(container, stream.encode(None), equal=recipe.equal_timestamps)
+            for other in others:
+                container.mux(other.encode(_frame(_stored(draw_code(40_000), recipe), frame.pts or 0, rate)))
+        for written in (stream, *others):
+            _mux(container, written.encode(None), equal=recipe.equal_timestamps)
+
+
+def _add_stream(
+    container: av.container.OutputContainer, recipe: ClipKind, rate: int, size: tuple[int, int]
+) -> VideoStream:
+    stream = container.add_stream(recipe.codec, rate=rate, options=dict(recipe.ffmpeg))
+    assert isinstance(stream, VideoStream)
+    stream.width, stream.height = size
+    stream.pix_fmt = recipe.pixels
+    stream.codec_context.time_base = Fraction(1, rate)
+    if recipe.aspect is not None:
+        stream.codec_context.sample_aspect_ratio = recipe.aspect
+    if "bf" in recipe.ffmpeg:
+        stream.codec_context.max_b_frames = int(recipe.ffmpeg["bf"])
+    if recipe.rotation or recipe.mirrored:
+        stream.set_display_rotation(recipe.rotation, hflip=recipe.mirrored)
+    return stream
+
+
+def _frame(image: Image, timestamp: int, rate: int) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+    frame.pts, frame.time_base = timestamp, Fraction(1, rate)
+    return frame
 
 
 def _timestamps(recipe: ClipKind, frames: int, fps: int, seed: int) -> list[int]:
@@ -199,12 +262,11 @@ def _mux(container: av.container.OutputContainer, packets: Iterable[av.Packet[Vi
         container.mux(packet)
 
 
-def _mux_silence(container: av.container.OutputContainer, seconds: float) -> None:
-    stream = container.add_stream("aac", rate=16000)
+def _mux_silence(container: av.container.OutputContainer, stream: AudioStream, seconds: float) -> None:
     frame_size = 1024
-    for start in range(0, max(frame_size, int(seconds * 16000)), frame_size):
+    for start in range(0, max(frame_size, int(seconds * SOUND_RATE)), frame_size):
         frame = av.AudioFrame.from_ndarray(np.zeros((1, frame_size), np.float32), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = 16000, start
+        frame.sample_rate, frame.pts = SOUND_RATE, start
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
