@@ -13,7 +13,7 @@ from tests.support.installation import Installation, eventually
 from tests.support.stacks import PIPELINE_ID, completed, numbers
 from vidette.client import Client
 
-FRAMES = 2500
+FRAMES = 2000
 """More than one pod analyses until the last of the others has come, also on a busy machine."""
 PODS = 3
 
