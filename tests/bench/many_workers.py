@@ -11,23 +11,19 @@ it has grown the job.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from tests.bench.clips import write_demo_clip
 from tests.bench.figures import Spread, interleaved, ratio, report
 from tests.bench.installation import Installation, installation, scratch
+from tests.bench.one_worker import claim_all, told
 from tests.bench.upload import submit
 from tests.support.fixed_latency_triton import fixed_latency_triton
-from tests.support.jobs import PLENTY, adapters
-from vidette_controller.launch import Template, launch_of, spec_of
+from vidette_controller.launch import Template, spec_of
 from vidette_core.settings import WorkerTuning, as_environment
 from vidette_local.child import Child, Command
 from vidette_local.environment import POD_NAME, worker_environment
@@ -49,17 +45,13 @@ class Bench:
     def frames_per_second(self, workers: int) -> float:
         job_id = UUID(submit(self._installed.api.port, self._clip, "yolo", max_workers=str(workers)))
         template = Template(self._installed.api.gateway_url, self._triton, as_environment(WorkerTuning()))
-        asyncio.run(self._claim(template))
+        claim_all(self._installed, template)
         children = [self._start(template, job_id, number) for number in range(workers)]
         try:
             return FRAMES / self._seconds(job_id, children)
         finally:
             for child, _ in children:
                 child.stop_blocking(5)
-
-    async def _claim(self, template: Template) -> None:
-        async with adapters(self._installed.database_url) as made:
-            await made.schedule.claim(PLENTY, lambda job_id, attempt: launch_of(template, job_id, attempt))
 
     def _start(self, template: Template, job_id: UUID, number: int) -> tuple[Child, Path]:
         spec = spec_of(template, self._installed.tokens(), job_id, 1)
@@ -75,20 +67,12 @@ class Bench:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"job {job_id} is not done after {_LIMIT_S} s")
             time.sleep(0.05)
-        told = [line for _, log in children for line in _lines(log)]
-        claimed = [_at(line) for line in told if line["event"] == "claimed"]
-        finished = [_at(line) for line in told if line["event"] == "finished"]
+        said = [each for _, log in children for each in told(log)]
+        claimed = [at for event, at in said if event == "claimed"]
+        finished = [at for event, at in said if event == "finished"]
         if not finished:
-            raise RuntimeError(f"job {job_id} did not finish: {told}")
+            raise RuntimeError(f"job {job_id} did not finish: {said}")
         return (max(finished) - min(claimed)).total_seconds()
-
-
-def _lines(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
-
-
-def _at(line: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(line["timestamp"])
 
 
 def main(workers: int, rounds: int) -> None:

@@ -65,7 +65,7 @@ class Workplace:
         template = Template(
             self.installed.api.gateway_url, self.triton.url, {**as_environment(WorkerTuning()), **tuning}
         )
-        asyncio.run(self._claim(template))
+        claim_all(self.installed, template)
         spec = spec_of(template, self.installed.tokens(), job_id, 1)
         environment = {**self.environment(), **spec.env, **spec.secrets, POD_NAME: spec.name}
         log = self.installed.folder / f"{spec.name}.log"
@@ -74,10 +74,6 @@ class Workplace:
             return self._watch(child, log, frames)
         finally:
             child.stop_blocking(5)
-
-    async def _claim(self, template: Template) -> None:
-        async with adapters(self.installed.database_url) as made:
-            await made.schedule.claim(PLENTY, lambda job_id, attempt: launch_of(template, job_id, attempt))
 
     def _watch(self, child: Child, log: Path, frames: int) -> Worked:
         used = None
@@ -102,10 +98,25 @@ class Workplace:
         return [cpu_seconds(child.pid), cpu_seconds(self.triton.child.pid), cpu_seconds(*servers)]
 
 
+def claim_all(installed: Installation, template: Template) -> None:
+    """What is pending, as the controller would."""
+
+    async def claim() -> None:
+        async with adapters(installed.database_url) as made:
+            await made.schedule.claim(PLENTY, lambda job_id, attempt: launch_of(template, job_id, attempt))
+
+    asyncio.run(claim())
+
+
+def told(log: Path) -> list[tuple[str, datetime]]:
+    """What the worker said, and when."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    return [(line["event"], datetime.fromisoformat(line["timestamp"])) for line in lines]
+
+
 def _events(log: Path) -> dict[str, datetime]:
     """When the worker said what, first words first."""
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
-    return {line["event"]: datetime.fromisoformat(line["timestamp"]) for line in reversed(lines)}
+    return dict(reversed(told(log)))
 
 
 @contextmanager

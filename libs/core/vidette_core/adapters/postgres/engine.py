@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import CursorResult, Engine, Result, event, text
+from sqlalchemy import CursorResult, Engine, Result, event, func, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -76,6 +77,11 @@ class Database:
 def changed(result: Result[Any]) -> bool:
     """Whether an UPDATE met a row: a compare-and-set that met none has lost."""
     return isinstance(result, CursorResult) and result.rowcount > 0
+
+
+async def database_now(session: AsyncSession) -> datetime:
+    """When the transaction began, by the database's clock: the only one that leases and times in rows go by."""
+    return (await session.execute(select(func.now()))).scalar_one()
 
 
 def _never_hand_out_dead_connections(engine: Engine) -> None:

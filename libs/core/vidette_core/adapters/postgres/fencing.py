@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from vidette_core.adapters.postgres.engine import database_now
 from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
 from vidette_core.domain.jobs import Fence, JobState, JobWarning, SegmentState
 from vidette_core.ports.jobs import Fenced
@@ -69,4 +70,4 @@ async def add_warnings(session: AsyncSession, job_id: UUID, warnings: Sequence[J
     new = [row for row in told if row not in job.warnings]
     if new:
         job.warnings = [*job.warnings, *new]
-        job.updated_at = (await session.execute(select(func.now()))).scalar_one()
+        job.updated_at = await database_now(session)

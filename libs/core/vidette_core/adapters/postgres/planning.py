@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, text, update
 from sqlmodel import col
 
-from vidette_core.adapters.postgres.engine import Database, changed
+from vidette_core.adapters.postgres.engine import Database, changed, database_now
 from vidette_core.adapters.postgres.fencing import add_warnings, held, lock_segments
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
 from vidette_core.domain.jobs import Fence, JobWarning, SegmentState
@@ -78,7 +78,7 @@ class PostgresPlanning:
             first.state, first.epoch = SegmentState.OPEN, max(each.epoch for each in segments) + 1
             first.next_sample = first.analysed_sample = 0
             first.window_end = first.end_sample = first.holder = None
-            first.lease_until = (await session.execute(select(func.now()))).scalar_one()  # a sign of life of the job
+            first.lease_until = await database_now(session)  # a sign of life of the job
             first.stalled_claims, first.error_code, first.error_message = [], None, None
             await session.execute(delete(ChunkRow).where(col(ChunkRow.job_id) == fence.job_id))
             rest = (col(SegmentRow.job_id) == fence.job_id) & (col(SegmentRow.index) > 0)

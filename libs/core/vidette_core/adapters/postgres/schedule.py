@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from vidette_core.adapters.postgres.engine import Database, changed
+from vidette_core.adapters.postgres.engine import Database, changed, database_now
 from vidette_core.adapters.postgres.fencing import fence_segments
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, PipelineRow, SegmentRow, problem_of
 from vidette_core.domain.errors import ErrorCode, Problem
@@ -89,7 +89,7 @@ class PostgresSchedule:
         )
         pending_of = select(func.count(), func.min(col(JobRow.created_at))).where(col(JobRow.state) == JobState.PENDING)
         async with self._database.transaction() as session:
-            now = (await session.execute(select(func.now()))).scalar_one()
+            now = await database_now(session)
             jobs = (await session.execute(jobs_of.order_by(col(JobRow.started_at)))).all()
             segments = (await session.execute(segments_of)).scalars().all()
             ended = frozenset((await session.execute(ended_of)).scalars())
@@ -156,7 +156,7 @@ class PostgresSchedule:
         )
         async with self._database.transaction() as session:
             segments = (await session.execute(statement)).scalars().all()
-            now = (await session.execute(select(func.now()))).scalar_one()
+            now = await database_now(session)
             for segment in segments:
                 segment.holder, segment.lease_until = None, now
                 segment.stalled_claims = [pod for pod in segment.stalled_claims if pod not in blameless]

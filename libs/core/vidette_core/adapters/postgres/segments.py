@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.engine import Database, database_now
 from vidette_core.adapters.postgres.fencing import add_warnings, held, locked_job
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
@@ -110,7 +110,7 @@ class PostgresSegments:
                 raise Conflict(f"the segment is at sample {segment.next_sample}, it cannot end at {end_sample}")
             segment.state, segment.end_sample = SegmentState.DONE, end_sample
             # A sign of life of the job: its worker needs a moment to claim the next segment.
-            segment.lease_until = (await session.execute(select(func.now()))).scalar_one()
+            segment.lease_until = await database_now(session)
             await add_warnings(session, fence.job_id, warnings)
 
     async def report(self, fence: Fence, problem: Problem) -> None:
@@ -192,7 +192,7 @@ async def _raise_progress(session: AsyncSession, segment: SegmentRow, analysed: 
     progress = progress_of(int(samples.scalar_one()), job.expected_samples) if job.expected_samples else None
     if progress is not None and progress > (job.progress or 0.0):
         job.progress = progress
-        job.updated_at = (await session.execute(select(func.now()))).scalar_one()
+        job.updated_at = await database_now(session)
 
 
 def _chunk_row(fence: Fence, claim: ChunkClaim, chunk_frames: int) -> dict[str, object]:
