@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.support.actors import CHUNKS, World, world
+from tests.support.actors import CHUNKS, World, plan_of, world
 from tests.support.jobs import CHUNK_FRAMES
 from vidette_core.domain.chunks import results_prefix, source_key
 from vidette_core.domain.errors import ErrorCode
@@ -90,10 +90,13 @@ class ManyLives(RuleBasedStateMachine):
         for job_id in self.world.jobs:
             job = await self.world.job(job_id)
             self._stays_as_it_ended(job)
-            at = 0
+            at, windows, ends = 0, plan_of(job_id).windows, dict[int, int]()
             async for chunk in self.world.db.reader.chunks(job, 0):
-                assert chunk.first_sample == at
-                at = chunk.end_sample
+                # Each segment is a run from its first sample on; until all are done, there are gaps between them.
+                assert chunk.first_sample == ends.get(chunk.segment, windows[chunk.segment].first_sample)
+                assert chunk.first_sample >= at
+                assert chunk.first_sample == at or job.state is not JobState.COMPLETED
+                at = ends[chunk.segment] = chunk.end_sample
                 assert await self.world.store.size(chunk.key) > 0
             if job.state is JobState.COMPLETED:
                 assert (at, job.tally) == (CHUNKS * CHUNK_FRAMES, Tally(ok=at))
