@@ -25,7 +25,7 @@ from vidette_core.settings import TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
 
 CONTENT = b"compressed rows"
-INDEX = {"width": 64, "height": 48, "frames": 500, "duration_ms": 20_000.0, "has_increasing_timestamps": True}
+INDEX = {"width": 64, "height": 48, "frames": 2000, "duration_ms": 80_000.0, "has_increasing_timestamps": True}
 
 
 def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: bytes = CONTENT, **changes: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ async def gateway(postgres_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway
         )
         transport = httpx.ASGITransport(gateway_app(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
-            job_id = await db.submit(Sampling(2, 40))
+            job_id = await db.submit(Sampling(2, 600))
             await db.run()
             yield Gateway(db, tokens, http, job_id)
     await wakeup.close()
@@ -96,7 +96,7 @@ async def test_a_claim_tells_a_worker_all_it_needs(gateway: Gateway) -> None:
         "next_sample": 0,
         "planned": False,
         "frame_stride": 2,
-        "max_frames": 40,
+        "max_frames": 600,
     }
     assert answer["pipeline"]["id"] == PIPELINE.id
     assert answer["chunk_frames"] == CHUNK_FRAMES
@@ -106,11 +106,14 @@ async def test_a_video_worth_it_is_cut_and_each_worker_is_told_its_window(gatewa
     first = await gateway.claim()
     assert "window_end" not in first, "a worker of before an upgrade would not understand it"
     answer = await gateway.call("POST", "/v1/plan", first["session_token"], INDEX)
-    assert answer.json() == {"window_end": 10}
+    assert answer.json() == {"window_end": 200}
     again = await gateway.call("POST", "/v1/plan", first["session_token"], INDEX)
-    assert again.json() == {"window_end": 10}
+    assert again.json() == {"window_end": 200}
     others = [await gateway.claim(f"pod-{number}") for number in (2, 3)]
-    assert [(each["segment"], each["next_sample"], each["window_end"]) for each in others] == [(1, 10, 20), (2, 20, 40)]
+    assert [(each["segment"], each["next_sample"], each["window_end"]) for each in others] == [
+        (1, 200, 400),
+        (2, 400, 600),
+    ]
 
 
 async def test_a_worker_that_does_not_speak_of_timestamps_gets_the_whole_video(gateway: Gateway) -> None:

@@ -130,7 +130,7 @@ async def test_what_cannot_be_split_says_so_in_the_status(stack: Adapters) -> No
     job_id = await stack.submit()
     await stack.run()
     claimed = await stack.claim(job_id)
-    made = plan(Listed(FRAMES, False), Sampling(), 10, Costs(1.0, 1e-6), 3)
+    made = plan(Listed(1000, False), Sampling(), 10, Costs(1.0, 1e-6), 3)
     assert await stack.planning.post_plan(claimed.fence, made) is None
     assert [warning.code for warning in (await stack.reader.job(job_id)).warnings] == ["not_split"]
 

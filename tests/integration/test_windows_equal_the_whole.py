@@ -1,8 +1,13 @@
-"""However a sound or cut video is cut into windows, together they give what one pass from its start gives."""
+"""However a video is cut into windows, and wherever a pass goes on: together they give what one pass gives, damaged or not.
+
+
+Splitting a video rests on that, and going on after a lost worker (ADR 22): every pass begins afresh at the same places.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +23,8 @@ from vidette_frame_worker.video import DecodedFrame, VideoError
 
 SPLIT = [kind for kind in WHOLE if not kind.startswith("avi") and kind != "mp4_equal_timestamps"]
 """Kinds that are split: those whose frames have times of their own."""
+STRETCH = 16
+"""Samples from one fresh beginning to the next."""
 CODECS = [
     "mp4_bframes",
     "mp4_open_gop",
@@ -29,7 +36,7 @@ CODECS = [
     "mov_mjpeg",
 ]
 FRAMES = 96
-CUTS = 20
+FLIPS, CUTS = 50, 20
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +44,21 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(tmp_path_factory.mktemp("clips"))
 
 
+def whole(path: Path, stride: int = 1) -> list[DecodedFrame]:
+    """Of one pass."""
+    return list(opened(path).frames(Sampling(stride), stretch=STRETCH))
+
+
 def windows(path: Path, bounds: list[int], stride: int = 1) -> list[DecodedFrame]:
-    """What workers that each have one window find, each with a video of its own. Raises IndexDisagrees."""
-    return [frame for first, end in pairwise(bounds) for frame in opened(path).frames(Sampling(stride), first, end)]
+    """What workers find that each go on at one of `bounds`, each with a video of its own."""
+    sampling = Sampling(stride)
+    parts = (opened(path).frames(sampling, first, end, stretch=STRETCH) for first, end in pairwise(bounds))
+    return [frame for part in parts for frame in part]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_windows_of_a_sound_video_never_give_up_and_are_the_whole(clips: Clips, data: st.DataObject) -> None:
+def test_windows_of_a_sound_video_are_the_whole(clips: Clips, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(SPLIT))
     stride = data.draw(st.integers(1, 9))
     wanted = clips.sequential(kind)[::stride]
@@ -55,24 +69,51 @@ def test_windows_of_a_sound_video_never_give_up_and_are_the_whole(clips: Clips, 
 def test_windows_of_somebodys_real_video_are_the_whole(tmp_path: Path) -> None:
     path = yolox_case(tmp_path).video
     stride = 10
-    wanted = list(opened(path).frames(Sampling(stride)))
+    wanted = whole(path, stride)
     bounds = [0, *sorted(random.Random(1).sample(range(1, len(wanted)), 2)), len(wanted)]
     assert_same(windows(path, bounds, stride), wanted)
 
 
+def flipped(folder: Path, kind: str) -> Iterator[Path]:
+    """The clip again and again, each time with one other bit of its pictures turned around."""
+    sound = folder / f"sound.{KINDS[kind].container}"
+    write_clip(sound, kind, FRAMES)
+    data, dice = sound.read_bytes(), random.Random(kind)
+    payload = data.index(b"mdat") + 4
+    size = int.from_bytes(data[payload - 8 : payload - 4], "big") - 8
+    for _ in range(FLIPS):
+        spoilt = bytearray(data)
+        spoilt[payload + dice.randrange(size)] ^= 1 << dice.randrange(8)
+        path = sound.with_stem("flipped")
+        path.write_bytes(spoilt)
+        yield path
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_a_flipped_bit_shifts_no_index_and_gives_the_same_wherever_a_pass_goes_on(tmp_path: Path, kind: str) -> None:
+    dice = random.Random(kind)
+    for path in flipped(tmp_path, kind):
+        wanted = whole(path)
+        assert [frame.frame_index for frame in wanted] == list(range(FRAMES))
+        assert all((frame.image is None) == (frame.error is not None) for frame in wanted)
+        assert_same(windows(path, [*range(0, FRAMES, STRETCH * dice.choice((1, 2, 3))), FRAMES]), wanted)
+        for first in dice.sample(range(FRAMES), 3):
+            assert_same(windows(path, [first, FRAMES]), wanted[first:])
+
+
 @pytest.mark.parametrize("kind", [*CODECS, "mp4_fragmented"])
 def test_a_cut_file_gives_its_frames_up_to_the_cut_also_in_windows(tmp_path: Path, kind: str) -> None:
-    whole = tmp_path / f"whole.{KINDS[kind].container}"
-    write_clip(whole, kind, FRAMES, moov_first=True)
-    data, seen = whole.read_bytes(), set()
+    sound = tmp_path / f"sound.{KINDS[kind].container}"
+    write_clip(sound, kind, FRAMES, moov_first=True)
+    data, seen = sound.read_bytes(), set()
     for place in range(1, CUTS + 1):
-        path = whole.with_stem("cut")
+        path = sound.with_stem("cut")
         path.write_bytes(data[: len(data) * place // (CUTS + 1)])
         try:
             video = opened(path)
         except VideoError:
             continue  # not one picture is left, or not the whole index
-        frames = list(video.frames(Sampling()))
+        frames = whole(path)
         numbers = [read_code(frame.image) for frame in frames if frame.image is not None]
         assert numbers == list(range(len(frames))), "each frame that is there is the one that its index says"
         assert [warning.code for warning in video.warnings] == ["truncated"]

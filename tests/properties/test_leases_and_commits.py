@@ -25,12 +25,11 @@ from hypothesis.stateful import (
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from tests.support.jobs import CHUNK_FRAMES, Adapters, adapters, chunk, launch
+from tests.support.jobs import CHUNK_FRAMES, Adapters, adapters, chunk, cut, launch
 from vidette_core.adapters.postgres.schema import SegmentRow
 from vidette_core.domain.jobs import Fence, JobState, Tally
 from vidette_core.domain.ledger import verdict
-from vidette_core.domain.planning import PLAN_DID_NOT_HOLD, Costs, Listed, plan
-from vidette_core.domain.sampling import Sampling
+from vidette_core.domain.planning import PLAN_DID_NOT_HOLD
 from vidette_core.ports.errors import Conflict
 from vidette_core.ports.jobs import Claimed
 
@@ -119,7 +118,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), workers=st.integers(1, 4))
     def somebody_plans(self, data: st.DataObject, workers: int) -> None:
         fence = data.draw(st.sampled_from(self.fences))
-        made = plan(Listed(SAMPLES, True), Sampling(), CHUNK_FRAMES, Costs(1.0, 1e-6), workers)
+        made = cut(SAMPLES, CHUNK_FRAMES, workers)
         try:
             end = self.do(self.db.planning.post_plan(fence, made))
         except Conflict:

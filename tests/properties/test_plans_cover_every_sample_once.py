@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidette_core.domain.planning import NOT_SPLIT, STARTS_PER_WORKER, Costs, Listed, Plan, Window, plan
+from vidette_core.domain.planning import NOT_SPLIT, STARTS_PER_WORKER, STRETCH_CHUNKS, Costs, Listed, Plan, Window, plan
 from vidette_core.domain.sampling import Sampling
 
 SAMPLINGS = st.builds(Sampling, st.integers(1, 40), st.none() | st.integers(1, 10**6))
@@ -24,7 +24,7 @@ def test_a_plan_expects_what_is_sampled_and_never_nothing(
 
 
 @given(FRAMES, SAMPLINGS, CHUNK_FRAMES, COSTS, WORKERS)
-def test_windows_follow_each_other_from_zero_to_the_end_and_begin_at_chunks(
+def test_windows_follow_each_other_from_zero_to_the_end_and_begin_where_decoding_begins_afresh(
     frames: int, sampling: Sampling, chunk_frames: int, costs: Costs, most: int
 ) -> None:
     made = plan(Listed(frames, True), sampling, chunk_frames, costs, most)
@@ -34,11 +34,12 @@ def test_windows_follow_each_other_from_zero_to_the_end_and_begin_at_chunks(
         assert first.end_sample is None, "alone, the decoder says where it ends"
         return
     assert [window.end_sample for window in made.windows[:-1]] == [window.first_sample for window in others]
-    assert all(window.first_sample % chunk_frames == 0 for window in others)
+    stretch = STRETCH_CHUNKS * chunk_frames
+    assert all(window.first_sample % stretch == 0 for window in others)
     assert made.windows[-1].end_sample == made.expected_samples
-    chunks = [-(-((window.end_sample or 0) - window.first_sample) // chunk_frames) for window in made.windows]
-    assert min(chunks) >= 1
-    assert max(chunks) - min(chunks) <= 1
+    stretches = [-(-((window.end_sample or 0) - window.first_sample) // stretch) for window in made.windows]
+    assert min(stretches) >= 1
+    assert max(stretches) - min(stretches) <= 1
 
 
 @given(FRAMES, SAMPLINGS, CHUNK_FRAMES, COSTS, WORKERS)
@@ -66,8 +67,8 @@ def test_frames_without_a_time_of_their_own_stay_together_and_it_is_said_where_i
     ("frames", "workers"),
     [
         pytest.param(300, 1, id="ten seconds of video stay on one worker"),
-        pytest.param(999, 1, id="less than two workers' worth does so too"),
-        pytest.param(1000, 2, id="from there on it is split"),
+        pytest.param(4000, 1, id="one stretch of decoding does so too"),
+        pytest.param(4001, 2, id="from there on it is split"),
         pytest.param(216_000, 8, id="two hours have as many as are allowed"),
     ],
 )
@@ -77,5 +78,5 @@ def test_how_many_workers_a_video_gets_at_a_fifth_of_a_second_a_frame(frames: in
 
 
 def test_the_windows_of_a_plan_are_what_the_rule_says() -> None:
-    made = plan(Listed(1050, True), Sampling(), 100, Costs(frame_s=1, start_s=1), 3)
-    assert made == Plan(1050, (Window(0, 300), Window(300, 700), Window(700, 1050)))
+    made = plan(Listed(10_500, True), Sampling(), 50, Costs(frame_s=1, start_s=1), 3)
+    assert made == Plan(10_500, (Window(0, 3000), Window(3000, 7000), Window(7000, 10_500)))

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from tests.support.jobs import CHUNK_FRAMES, MANY_WORKERS, PIPELINE, Adapters, adapters, chunk
+from tests.support.jobs import CHUNK_FRAMES, MANY_WORKERS, PIPELINE, Adapters, adapters, chunk, cut
 from vidette_controller.apply import Applier
 from vidette_controller.launch import Template
 from vidette_controller.loop import Controller
@@ -28,7 +28,7 @@ from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
 from vidette_core.adapters.postgres.sweeping import PostgresSweeping
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, source_key
 from vidette_core.domain.jobs import Fence, Job
-from vidette_core.domain.planning import PLAN_DID_NOT_HOLD, Costs, Listed, Plan, plan
+from vidette_core.domain.planning import PLAN_DID_NOT_HOLD, Plan
 from vidette_core.domain.sampling import Sampling
 from vidette_core.domain.worker_api import WorkerExit
 from vidette_core.ports.errors import Conflict
@@ -53,7 +53,7 @@ _PATIENT = ControllerSettings(
 
 def plan_of(job_id: UUID) -> Plan:
     """One, two or three segments, as the job's id has it: whoever plans, plans the same."""
-    return plan(Listed(CHUNKS * CHUNK_FRAMES, True), Sampling(), CHUNK_FRAMES, Costs(1.0, 1e-6), 1 + job_id.int % 3)
+    return cut(CHUNKS * CHUNK_FRAMES, CHUNK_FRAMES, workers=1 + job_id.int % 3)
 
 
 @dataclass(slots=True)

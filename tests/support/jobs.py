@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 from pydantic import SecretStr
@@ -23,7 +24,7 @@ from vidette_core.adapters.postgres.submissions import PostgresSubmissions
 from vidette_core.domain.chunks import ChunkClaim, source_key
 from vidette_core.domain.jobs import Tally
 from vidette_core.domain.pipelines import Pipeline
-from vidette_core.domain.planning import Costs, Listed, plan
+from vidette_core.domain.planning import Plan, Window
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.jobs import (
     Cancelling,
@@ -87,9 +88,17 @@ class Adapters:
 
     async def plan(self, claimed: Claimed, frames: int, workers: int = 1) -> int | None:
         """As the gateway does; `workers` is the number of segments, if there are chunks enough."""
-        terms, costs = claimed.terms, Costs(frame_s=1.0, start_s=1e-6)
-        made = plan(Listed(frames, True), terms.sampling, terms.chunk_frames, costs, workers)
+        made = cut(claimed.terms.sampling.count(frames), claimed.terms.chunk_frames, workers)
         return await self.planning.post_plan(claimed.fence, made)
+
+
+def cut(samples: int, chunk_frames: int, workers: int) -> Plan:
+    """A plan of as many windows, if there are chunks enough: shorter ones than any that is worth a worker."""
+    chunks = -(-samples // chunk_frames)
+    count = min(workers, chunks)
+    bounds = [number * chunks // count * chunk_frames for number in range(count)] + [samples]
+    windows = (Window(0),) if count == 1 else tuple(Window(first, end) for first, end in pairwise(bounds))
+    return Plan(samples, windows)
 
 
 def launch(job_id: UUID, attempt: int) -> Launch:

@@ -10,6 +10,7 @@ import structlog
 
 from vidette_core.domain.containers import Container
 from vidette_core.domain.errors import ErrorCode, Problem
+from vidette_core.domain.planning import STRETCH_CHUNKS
 from vidette_core.domain.sampling import Sampling
 from vidette_core.domain.worker_api import (
     ClaimBusy,
@@ -32,7 +33,6 @@ from vidette_frame_worker.lease import Lease
 from vidette_frame_worker.segment import Pace, run_segment
 from vidette_frame_worker.settings import WorkerSettings
 from vidette_frame_worker.video import (
-    IndexDisagrees,
     Limits,
     RangePolicy,
     RangeReader,
@@ -44,6 +44,10 @@ from vidette_frame_worker.video import (
 LONGEST_WAIT_S = 15.0
 """Between two claims while others hold all that is unfinished: they may take hours, and each claim wakes the controller."""
 _log = structlog.get_logger(__name__)
+
+
+class PlanDoesNotHold(Exception):
+    """The windows were planned by another index than the one that is read now: only one open-ended segment can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Worker:
         with Lease(session.renew, claim.lease_s, claim.next_sample) as lease:
             try:
                 self._analyse(claim, session, lease)
-            except IndexDisagrees as error:
+            except PlanDoesNotHold as error:
                 _log.warning("the video cannot be split", reason=str(error))
                 with suppress(Conflict):  # another worker said so first, or our answer was lost: all claim anew
                     session.replan()
@@ -127,9 +131,9 @@ class Worker:
         window_end = claim.window_end if claim.planned else session.plan(_plan_of(video))
         sampling = Sampling(claim.frame_stride, claim.max_frames)
         if claim.window_end is not None and claim.expected_samples != max(1, sampling.count(video.index.frame_count)):
-            raise IndexDisagrees("the video's index was read differently when it was planned")
+            raise PlanDoesNotHold("the video's index was read differently when it was planned")
         end = run_segment(
-            video.frames(sampling, claim.next_sample, window_end),
+            video.frames(sampling, claim.next_sample, window_end, stretch=STRETCH_CHUNKS * claim.chunk_frames),
             claim.next_sample,
             claim.chunk_frames,
             FrameAnalyser(claim.pipeline, self._inference, self._settings.patience_s),
@@ -139,7 +143,7 @@ class Worker:
             text_reuse=self._settings.text_reuse,
         )
         if window_end is not None and end != window_end:
-            raise IndexDisagrees(f"the segment was planned to end at sample {window_end}, and ends at {end}")
+            raise PlanDoesNotHold(f"the segment was planned to end at sample {window_end}, and ends at {end}")
         if end == 0:
             raise invalid_video("The video has no frame. Check that the file plays, and send it again.")
         warnings = tuple(WarningMessage(code="truncated", message=warning.message) for warning in video.warnings)

@@ -13,6 +13,9 @@ from itertools import pairwise
 from vidette_core.domain.jobs import JobWarning
 from vidette_core.domain.sampling import Sampling
 
+STRETCH_CHUNKS = 20
+"""Every pass over a video begins decoding afresh at multiples of so many chunks, and windows begin nowhere else: then a part of a
+video is decoded as it is in the whole, damaged or not. Each costs a group of pictures or two, decoded for nothing."""
 STARTS_PER_WORKER = 10
 """One more worker has to take over at least so many times the work that its start costs: a tenth of it may be waste."""
 
@@ -62,9 +65,9 @@ class Plan:
 
 
 def plan(listed: Listed, sampling: Sampling, chunk_frames: int, costs: Costs, max_workers: int) -> Plan:
-    """As many segments as pay for themselves, at most `max_workers`, which begin at multiples of `chunk_frames`."""
+    """As many segments as pay for themselves, at most `max_workers`, which begin at multiples of STRETCH_CHUNKS chunks."""
     expected = max(1, sampling.count(listed.frames))
-    windows = _windows(expected, chunk_frames, _worth(expected, costs, max_workers))
+    windows = _windows(expected, STRETCH_CHUNKS * chunk_frames, _worth(expected, costs, max_workers))
     if len(windows) > 1 and not listed.has_increasing_timestamps:
         return Plan(expected, warnings=() if listed.has_increasing_timestamps is None else (NOT_SPLIT,))
     return Plan(expected, windows)
@@ -75,13 +78,13 @@ def _worth(samples: int, costs: Costs, max_workers: int) -> int:
     return max(1, min(max_workers, int(samples * costs.frame_s / (STARTS_PER_WORKER * costs.start_s))))
 
 
-def _windows(samples: int, chunk_frames: int, wanted: int) -> tuple[Window, ...]:
-    """The same number of chunks for each, give or take one: the last one's may be short."""
-    chunks = -(-samples // chunk_frames)
-    count = min(wanted, chunks)
+def _windows(samples: int, stretch: int, wanted: int) -> tuple[Window, ...]:
+    """The same number of stretches for each, give or take one: the last one's may be short."""
+    stretches = -(-samples // stretch)
+    count = min(wanted, stretches)
     if count == 1:
         return (Window(0),)
-    bounds = [number * chunks // count * chunk_frames for number in range(count)] + [samples]
+    bounds = [number * stretches // count * stretch for number in range(count)] + [samples]
     return tuple(Window(first, end) for first, end in pairwise(bounds))
 
 

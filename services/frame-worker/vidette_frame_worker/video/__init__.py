@@ -6,7 +6,6 @@
 from vidette_frame_worker.video.byte_source import ByteSource, LocalFile
 from vidette_frame_worker.video.facts import (
     DecodedFrame,
-    IndexDisagrees,
     Limits,
     RgbImage,
     VideoError,
@@ -19,7 +18,6 @@ from vidette_frame_worker.video.reading import Video
 __all__ = [
     "ByteSource",
     "DecodedFrame",
-    "IndexDisagrees",
     "Limits",
     "LocalFile",
     "RangePolicy",

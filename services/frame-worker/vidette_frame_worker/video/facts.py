@@ -18,10 +18,6 @@ class VideoError(DomainError):
     """The video itself makes the job fail; `problem` says why. Nothing about the store or the network is a VideoError."""
 
 
-class IndexDisagrees(Exception):
-    """What is decoded in a window is not what the index lists: only one pass over the whole video can tell what there is."""
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an installation is willing to decode: `settings.VideoLimitSettings`, which alone has the defaults.

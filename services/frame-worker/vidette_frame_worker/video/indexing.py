@@ -32,10 +32,10 @@ class IndexedVideo:
     orientation: Orientation
     index: VideoIndex
 
-    def open(self, *, frame_threads: bool) -> AvReader:
+    def open(self) -> AvReader:
         """A new reader at the start. Raises VideoError and PortError."""
         file = MediaFile(self.source, self.claims.hidden)
-        return AvReader(file, self.container, self.limits, frame_threads=frame_threads)
+        return AvReader(file, self.container, self.limits)
 
     def timestamp_ms(self, frame_index: int) -> float:
         if self.table is not None:
@@ -51,7 +51,7 @@ def read_index(source: ByteSource, container: Container, limits: Limits) -> Inde
     claims = claim_reader.claims if container is Container.MOV else avi_claims(source)
     if layout.end < source.size:
         source = ClippedSource(source, layout.end)
-    with AvReader(MediaFile(source, claims.hidden), container, limits, frame_threads=False) as reader:
+    with AvReader(MediaFile(source, claims.hidden), container, limits) as reader:
         limits.check_frame(*reader.coded_size)
         frames, duration_ms = reader.listed_frames, reader.listed_duration_ms
         limits.check_length(frames, duration_ms)
@@ -106,7 +106,7 @@ def _first_picture(reader: AvReader) -> Picture | None:
 
 def _read_table(source: ByteSource, blanks: Sequence[tuple[int, int]], limits: Limits) -> PacketTable:
     """`blanks`: the pictures' bytes. Times and sizes come from the index, so a film of gigabytes costs a few megabytes."""
-    with AvReader(MediaFile(source, blanks), Container.MOV, limits, frame_threads=False) as reader:
+    with AvReader(MediaFile(source, blanks), Container.MOV, limits) as reader:
         return PacketTable.build(_bounded(reader, limits), source.size)
 
 

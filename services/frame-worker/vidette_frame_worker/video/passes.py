@@ -1,17 +1,16 @@
 """Decodes pictures in frame order: from anywhere where every frame's index is known, from the start where it is not.
 
-MOV family: decoding is quick (several frames at once) until something is wrong; from the first frame not yet handed out it is
-then repeated carefully, one frame at a time, so that a frame reported as missing is missing, and the same ones every time.
-AVI: the order in which the decoder hands out pictures is the order of frames.
+One frame at a time, so that a frame reported as missing is missing, and what a decoder conceals is the same every time. MOV
+family: the packet table gives each frame its index. AVI: the order in which the decoder hands out pictures is that of frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
 
 from vidette_frame_worker.video.av_reader import AvPacket, AvReader, Picture, Undecodable
-from vidette_frame_worker.video.facts import IndexDisagrees, invalid_video
+from vidette_frame_worker.video.facts import invalid_video
 from vidette_frame_worker.video.indexing import IndexedVideo
 from vidette_frame_worker.video.packet_table import PacketTable
 from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder
@@ -24,98 +23,70 @@ Pictures = Generator[tuple[int, Picture | None], None, None]
 """Frame indices with their pictures, ascending; None where the frame does not decode."""
 
 
-class _QuickPassFailed(Exception):
-    """Something did not decode while several frames were decoded at once."""
-
-
 class _CannotSeek(Exception):
     """The demuxer does not land where the packet table says there is a key frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Mode:
-    careful: bool = False
-    seek: bool = True
-    strict: bool = False
-
-
-def pictures(video: IndexedVideo, first: int, end: int | None, *, strict: bool = False) -> Pictures:
-    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError and PortError.
-
-    `strict`: raises IndexDisagrees where a picture is damaged, missing, or not where the index has it.
-    """
+def pictures(video: IndexedVideo, first: int, end: int | None) -> Pictures:
+    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError and PortError."""
     if video.table is None:
         return _in_output_order(video)
-    return _in_known_order(video, video.table, first, end, strict=strict)
+    return _in_known_order(video, video.table, first, end)
 
 
-def _in_known_order(video: IndexedVideo, table: PacketTable, first: int, end: int | None, *, strict: bool) -> Pictures:
+def _in_known_order(video: IndexedVideo, table: PacketTable, first: int, end: int | None) -> Pictures:
     end = table.readable if end is None else min(end, table.readable)
     width, height = video.stored_size
     patience = max(1, min(MAX_HELD_PICTURES, MAX_HELD_BYTES // (3 * width * height)))
     order: KnownOrder[Picture] = KnownOrder(first, end, patience)
-    mode = _Mode(strict=strict)
+    seek = True
     while not order.is_complete:
         order.forget_held()
         try:
-            yield from _decode_pass(video, table, order, mode)
-        except _QuickPassFailed:
-            if strict:
-                raise IndexDisagrees("a picture is damaged or missing") from None
-            mode = replace(mode, careful=True)
+            yield from _decode_pass(video, table, first, order, seek=seek)
         except _CannotSeek:
-            if strict:
-                raise IndexDisagrees("decoding cannot begin where the index has a key frame") from None
-            mode = replace(mode, seek=False)
+            seek = False
 
 
-def _decode_pass(video: IndexedVideo, table: PacketTable, order: KnownOrder[Picture], mode: _Mode) -> Pictures:
-    """From `order.next` to the end. A quick pass raises _QuickPassFailed where a careful one reports missing frames."""
-    with video.open(frame_threads=not mode.careful) as reader:
-        for batch in _batches(video, table, reader, order, mode):
+def _decode_pass(
+    video: IndexedVideo, table: PacketTable, first: int, order: KnownOrder[Picture], *, seek: bool
+) -> Pictures:
+    """Decodes from `first` on, to the end. Raises _CannotSeek."""
+    with video.open() as reader:
+        for batch in _batches(video, table, reader, first, order.end, seek=seek):
             for picture in batch:
-                if mode.strict and picture.is_damaged:
-                    raise IndexDisagrees("a picture is damaged")
                 if 0 <= picture.tag < len(table.rank):
                     yield from order.put(int(table.rank[picture.tag]), picture)
                 if order.is_starved:
-                    if not mode.careful:
-                        raise _QuickPassFailed
                     yield from order.give_up()
     while not order.is_complete:
-        if not mode.careful:
-            raise _QuickPassFailed
         yield from order.give_up()
 
 
 def _batches(
-    video: IndexedVideo, table: PacketTable, reader: AvReader, order: KnownOrder[Picture], mode: _Mode
+    video: IndexedVideo, table: PacketTable, reader: AvReader, first: int, end: int, *, seek: bool
 ) -> Iterator[list[Picture]]:
-    last_tag = table.last_tag(order.end)
-    try:
-        for tag, packet in _numbered_packets(table, reader, order.next, mode):
-            if table.position[tag] + table.size[tag] <= video.source.size:
-                try:
-                    yield reader.decode(packet, tag)
-                except Undecodable:
-                    if not mode.careful:
-                        raise
-            if tag >= last_tag:
-                break
+    last_tag = table.last_tag(end)
+    for tag, packet in _numbered_packets(table, reader, first, seek=seek):
+        if table.position[tag] + table.size[tag] <= video.source.size:
+            with suppress(Undecodable):
+                yield reader.decode(packet, tag)
+        if tag >= last_tag:
+            break
+    with suppress(Undecodable):
         yield reader.drain()
-    except Undecodable as error:
-        if not mode.careful:
-            raise _QuickPassFailed from error
 
 
-def _numbered_packets(table: PacketTable, reader: AvReader, first: int, mode: _Mode) -> Iterator[tuple[int, AvPacket]]:
+def _numbered_packets(
+    table: PacketTable, reader: AvReader, first: int, *, seek: bool
+) -> Iterator[tuple[int, AvPacket]]:
     """Packets with their tags, beginning early enough for frame `first`; each is compared with the table."""
-    tag, packets = _seek(table, reader, first) if mode.seek else (0, reader.packets())
+    tag, packets = _seek(table, reader, first) if seek else (0, reader.packets())
     for packet in packets:
         if not table.matches(tag, packet.pts, packet.pos, packet.size):
             if table.is_truncated:
                 return  # the packet that the cut goes through, or what the demuxer makes of the rest
-            if mode.seek:
+            if seek:
                 raise _CannotSeek
             raise invalid_video("The video's index contradicts its contents. Export the video again and submit it.")
         yield tag, packet
@@ -144,7 +115,7 @@ def _with_first(packet: AvPacket, packets: Iterator[AvPacket]) -> Iterator[AvPac
 
 def _in_output_order(video: IndexedVideo) -> Pictures:
     order: OutputOrder[Picture] = OutputOrder()
-    with video.open(frame_threads=False) as reader:
+    with video.open() as reader:
         for tag, packet in enumerate(reader.packets()):
             video.limits.check_length(tag + 1, None)
             if packet.is_corrupt and video.layout.is_cut:

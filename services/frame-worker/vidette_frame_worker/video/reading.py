@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -39,24 +40,48 @@ class Video:
         return (TRUNCATED,) if self.index.is_truncated else ()
 
     def frames(
-        self, sampling: Sampling, first_sample: int = 0, end_sample: int | None = None
+        self,
+        sampling: Sampling,
+        first_sample: int = 0,
+        end_sample: int | None = None,
+        *,
+        stretch: int = sys.maxsize,
     ) -> Iterator[DecodedFrame]:
         """The sampled frames of [first_sample, end_sample), in order, each exactly once; to the end where that is None.
 
         A frame that does not decode comes with an error in its place. The iterator ends where the video does, so the number
         of samples is known then. Raises VideoError, and PortError where the bytes cannot be fetched.
 
-        With `end_sample` it raises IndexDisagrees at the first picture that is damaged, or is not what the index lists: what a
-        decoder makes of it depends on where it began, and then a part would not equal the same part of the whole.
+        Decoding begins afresh at every multiple of `stretch` samples, and nowhere else: what a decoder makes of damage depends
+        on where it began, and so the frames of a part are those of the whole, whoever asks for them and wherever they go on.
         """
-        first = sampling.frame_index(first_sample)
-        end = _end(sampling, end_sample)
-        with closing(pictures(self._video, first, end, strict=end_sample is not None)) as decoded:
+        end = self._end(sampling, end_sample)
+        begin = first_sample - first_sample % stretch
+        if self._video.table is None:
+            yield from self._stretch(sampling, 0, end, first_sample)
+            return
+        while end is not None and begin < end and first_sample < end:
+            until = min(end, begin + stretch)
+            yield from self._stretch(sampling, begin, until, first_sample)
+            begin = until
+
+    def _stretch(self, sampling: Sampling, begin: int, until: int | None, first_sample: int) -> Iterator[DecodedFrame]:
+        """Those of [begin, until) from `first_sample` on; to the end where `until` is None."""
+        first, wanted = sampling.frame_index(begin), sampling.frame_index(first_sample)
+        # One behind the last sampled frame, so that no more than needed is decoded.
+        end = None if until is None else 0 if until < 1 else sampling.frame_index(until - 1) + 1
+        with closing(pictures(self._video, first, end)) as decoded:
             for index, picture in decoded:
                 if end is not None and index >= end:
                     return
-                if index >= first and sampling.is_sampled(index):
+                if index >= wanted and sampling.is_sampled(index):
                     yield self._frame(sampling, index, picture)
+
+    def _end(self, sampling: Sampling, end_sample: int | None) -> int | None:
+        """The first sample that is not wanted, or is not there; None where only decoding shows how many there are."""
+        listed = None if self._video.table is None else sampling.count(self._video.table.readable)
+        bounds = [bound for bound in (end_sample, sampling.max_frames, listed) if bound is not None]
+        return min(bounds) if bounds else None
 
     def _frame(self, sampling: Sampling, index: int, picture: Picture | None) -> DecodedFrame:
         image: RgbImage | None = None
@@ -72,11 +97,3 @@ class Video:
             image=image,
             error=FrameError.DECODE_ERROR if image is None else None,
         )
-
-
-def _end(sampling: Sampling, end_sample: int | None) -> int | None:
-    """The first frame index that is not wanted; one behind the last sampled frame, so that no more than needed is decoded."""
-    bounds = [samples for samples in (end_sample, sampling.max_frames) if samples is not None]
-    if not bounds:
-        return None
-    return 0 if min(bounds) < 1 else sampling.frame_index(min(bounds) - 1) + 1
