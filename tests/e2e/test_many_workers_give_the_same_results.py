@@ -15,6 +15,7 @@ import pytest
 from tests.support.clips import write_clip
 from tests.support.mp4_surgery import spoil_packets
 from tests.support.stacks import PIPELINE_ID, completed, numbers, stack_running
+from tests.support.untrue_indices import UNTRUE_MP4
 from vidette.client import Client
 from vidette_local.stack_process import StackProcess
 
@@ -110,6 +111,21 @@ def test_a_truncated_video_is_split_as_far_as_it_goes(split: StackProcess, clien
     assert completed(client, together) == completed(client, alone)
     assert lines(split, together) == lines(split, alone)
     assert [warning.code for warning in client.status(together).warnings] == ["truncated"]
+
+
+@pytest.mark.parametrize("kind", UNTRUE_MP4)
+def test_a_video_whose_index_does_not_say_which_frame_is_which_is_counted_by_its_decoder_and_says_so(
+    kind: str, split: StackProcess, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.mp4"
+    shown = UNTRUE_MP4[kind](path, 2 * STRETCH)
+    alone, together = (client.submit(path, PIPELINE_ID, max_workers=workers) for workers in (1, None))
+    for job_id in (alone, together):
+        rows = completed(client, job_id)
+        assert numbers(rows) == list(enumerate(shown.numbers))
+        assert [row.result.timestamp_ms for row in rows] == pytest.approx(shown.times_ms, abs=0.001)
+        assert [warning.code for warning in client.status(job_id).warnings] == ["not_split"]
+    assert lines(split, together) == lines(split, alone)
 
 
 @pytest.mark.parametrize("kind", ["mp4_bframes", "mp4_open_gop", "mov_mjpeg"])

@@ -150,6 +150,7 @@ async def test_a_plan_that_does_not_hold_begins_anew_with_one_worker_and_loses_n
     assert [found async for found in stack.reader.chunks(job, 0)] == []
     heir = await stack.claim(job_id, "pod-2")
     assert (heir.fence.segment, heir.next_sample, heir.window_end, heir.planned) == (0, 0, None, True)
+    assert heir.in_decoder_order
     assert await stack.segments.claim(job_id, 1, "pod-1") == Busy()
     with pytest.raises(Conflict):
         await stack.planning.replan(heir.fence, PLAN_DID_NOT_HOLD)
@@ -160,6 +161,21 @@ async def test_a_plan_that_does_not_hold_begins_anew_with_one_worker_and_loses_n
     assert await stack.schedule.finish(job_id, lambda balance: verdict(balance, 1.0)) == "completed"
     job = await stack.reader.job(job_id)
     assert (job.state, job.tally, job.warnings) == (JobState.COMPLETED, Tally(ok=43), (PLAN_DID_NOT_HOLD,))
+
+
+async def test_a_video_of_one_segment_begins_anew_once_after_it_was_planned(stack: Adapters) -> None:
+    job_id = await stack.submit()
+    await stack.run()
+    claimed = await stack.claim(job_id)
+    with pytest.raises(Conflict):
+        await stack.planning.replan(claimed.fence, PLAN_DID_NOT_HOLD)
+    await stack.plan(claimed, 25)
+    await stack.segments.commit(claimed.fence, chunk(0))
+    await stack.planning.replan(claimed.fence, PLAN_DID_NOT_HOLD)
+    heir = await stack.claim(job_id)
+    assert (heir.next_sample, heir.in_decoder_order) == (0, True)
+    with pytest.raises(Conflict):
+        await stack.planning.replan(heir.fence, PLAN_DID_NOT_HOLD)
 
 
 async def test_of_several_that_find_the_plan_wrong_at_once_one_changes_it(stack: Adapters) -> None:

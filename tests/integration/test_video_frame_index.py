@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clips import KINDS, write_clip
-from tests.support.decoded_clips import FRAMES, WHOLE, Clips, assert_same, codes, container_of
+from tests.support.decoded_clips import FRAMES, UNTIMED, WHOLE, Clips, assert_same, codes, container_of
 from tests.support.limits import LIMITS
 from vidette_core.domain.containers import Container
 from vidette_core.domain.sampling import Sampling
@@ -37,14 +37,18 @@ def test_every_displayed_frame_comes_once_in_order_under_its_own_number(clips: C
 @pytest.mark.parametrize("kind", WHOLE)
 def test_the_index_counts_the_displayed_frames_and_gives_the_displayed_size(clips: Clips, kind: str) -> None:
     video = clips.video(kind)
-    assert video.index.frame_count == len(clips.shown(kind))
+    if kind == "avi_without_index":  # FFmpeg has looked at the first frames only
+        assert 0 < video.index.frame_count <= len(clips.shown(kind))
+        assert not video.index.is_exact
+    else:
+        assert video.index.frame_count == len(clips.shown(kind))
     assert (video.index.width, video.index.height) == (320, 180)
     assert video.warnings == ()
-    is_timed = container_of(clips.path(kind)) is Container.MOV and kind != "mp4_equal_timestamps"
+    is_timed = container_of(clips.path(kind)) is Container.MOV and kind not in UNTIMED
     assert video.index.has_increasing_timestamps == is_timed
 
 
-@pytest.mark.parametrize("kind", [kind for kind in WHOLE if kind not in ("mp4_vfr", "mp4_equal_timestamps")])
+@pytest.mark.parametrize("kind", [kind for kind in WHOLE if kind not in ("mp4_vfr", *UNTIMED)])
 def test_times_advance_by_the_frame_rate(clips: Clips, kind: str) -> None:
     times = [frame.timestamp_ms for frame in clips.sequential(kind)]
     assert None not in times

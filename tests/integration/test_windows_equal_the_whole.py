@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clips import KINDS, read_code, write_clip
-from tests.support.decoded_clips import WHOLE, Clips, assert_same, opened
+from tests.support.decoded_clips import UNTIMED, WHOLE, Clips, assert_same, opened
 from tests.support.real_inputs import yolox_case
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import DecodedFrame, VideoError
 
-SPLIT = [kind for kind in WHOLE if not kind.startswith("avi") and kind != "mp4_equal_timestamps"]
+SPLIT = [kind for kind in WHOLE if not kind.startswith("avi") and kind not in UNTIMED]
 """Kinds that are split: those whose frames have times of their own."""
 STRETCH = 16
 """Samples from one fresh beginning to the next."""

@@ -68,7 +68,7 @@ class Life(RuleBasedStateMachine):
         self.db: Adapters = self.do(self.context.__aenter__())
         self.fences: list[Fence] = []
         self.parts = [Part(0, None, 0)]
-        self.planned = False
+        self.planned = self.counted = False
         self.attempt = 1
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -135,14 +135,14 @@ class Life(RuleBasedStateMachine):
     def somebody_finds_the_plan_wrong(self, data: st.DataObject) -> None:
         fence = data.draw(st.sampled_from(self.fences))
         part = self.part_of(fence)
-        may = part is not None and part.end is not None and not part.done
+        may = part is not None and not part.done and self.planned and not self.counted
         try:
             self.do(self.db.planning.replan(fence, PLAN_DID_NOT_HOLD))
         except Conflict:
             assert not may
             return
         assert may
-        self.parts = [Part(0, None, 0)]
+        self.parts, self.counted = [Part(0, None, 0)], True
 
     @precondition(lambda self: self.fences)
     @rule(data=st.data(), content=st.sampled_from(["", "other"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder
+from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder, Placed
 
 
 @given(st.data())
@@ -47,29 +47,42 @@ def test_in_order_pictures_are_handed_out_at_once_and_exactly_the_missing_are_no
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_without_delay_an_unanswered_packet_is_missing_at_exactly_its_place(answered: list[bool]) -> None:
-    order: OutputOrder[int] = OutputOrder()
-    out: list[tuple[int, int | None]] = []
+    order: OutputOrder[int] = OutputOrder(sorts_times=True)
+    out: list[Placed[int]] = []
     for tag, comes in enumerate(answered):
-        order.sent(tag)
+        order.sent(tag, time=10 * tag)
         if comes:
             out += order.put(tag, tag, delay=0)
     out += order.finish()
-    assert out == [(tag, tag if comes else None) for tag, comes in enumerate(answered)]
+    assert out == [Placed(tag, 10 * tag, tag if comes else None) for tag, comes in enumerate(answered)]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60))
 def test_with_delay_every_packet_counts_once_and_the_decoders_order_stands(packets: list[tuple[bool, int]]) -> None:
-    order: OutputOrder[int] = OutputOrder()
+    order: OutputOrder[int] = OutputOrder(sorts_times=True)
     by_time = sorted(range(len(packets)), key=lambda tag: tag + packets[tag][1])
     shown = [tag for tag in by_time if packets[tag][0]]
-    out: list[tuple[int, int | None]] = []
+    out: list[Placed[int]] = []
     waiting = list(shown)
     for tag in range(len(packets)):
-        order.sent(tag)
+        order.sent(tag, time=10 * tag)
         while waiting and waiting[0] + 4 <= tag:
             out += order.put(waiting[0], waiting.pop(0), delay=3)
     for tag in waiting:
         out += order.put(tag, tag, delay=3)
     out += order.finish()
-    assert [index for index, _ in out] == list(range(len(packets)))
-    assert [item for _, item in out if item is not None] == shown
+    assert [(placed.index, placed.time) for placed in out] == [(index, 10 * index) for index in range(len(packets))]
+    assert [placed.item for placed in out if placed.item is not None] == shown
+
+
+@given(st.permutations(range(12)))
+def test_a_frame_is_shown_at_its_packets_time_unless_that_is_one_of_decoding(shown: list[int]) -> None:
+    times = {}
+    for sorts_times in (False, True):
+        order: OutputOrder[int] = OutputOrder(sorts_times=sorts_times)
+        for tag in range(12):
+            order.sent(tag, time=10 * tag)
+        placed = [each for tag in shown for each in order.put(tag, tag, delay=11)]
+        assert [each.item for each in placed] == shown
+        times[sorts_times] = [each.time for each in placed]
+    assert times == {False: [10 * tag for tag in shown], True: [10 * number for number in range(12)]}

@@ -24,7 +24,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from tests.support.mp4_surgery import cut_with_edit_list
+from tests.support.mp4_surgery import cut_off_avi_index, set_edit_list
 
 Image = NDArray[np.uint8]
 
@@ -50,7 +50,8 @@ class ClipKind:
     equal_timestamps: bool = False
     rotation: int = 0
     mirrored: bool = False
-    edit: bool = False
+    edits: tuple[tuple[Fraction, Fraction | None], ...] = ()
+    """Of the whole clip: how much of it is shown, and from where on; None for a pause before it."""
     keep: float = 1.0
     pixels: str = "yuv420p"
     aspect: Fraction | None = None
@@ -59,6 +60,8 @@ class ClipKind:
     """When the first frame is shown."""
     sound_first: bool = False
     """A sound track that is written before the pictures'."""
+    index: bool = True
+    """Only of AVI: whether the list of frames behind the pictures is there."""
     second_video: bool = False
     """Another video track behind the first, which shows other numbers."""
 
@@ -95,7 +98,15 @@ KINDS: dict[str, ClipKind] = {
     "mp4_vfr": ClipKind(ffmpeg=X264 | B_FRAMES, variable_rate=True),
     "mp4_open_gop": ClipKind(ffmpeg=X264 | OPEN_GOP),
     "mp4_hevc_open_gop": ClipKind(codec="libx265", ffmpeg=X265),
-    "mp4_edit_list": ClipKind(ffmpeg=X264 | B_FRAMES, muxer=MOOV_FIRST, edit=True),
+    "mp4_edit_list": ClipKind(ffmpeg=X264 | B_FRAMES, muxer=MOOV_FIRST, edits=((Fraction(1, 2), Fraction(1, 5)),)),
+    "mp4_edit_delay": ClipKind(ffmpeg=X264 | B_FRAMES, edits=((Fraction(1, 4), None), (Fraction(1), Fraction(0)))),
+    "mp4_edit_repeat": ClipKind(ffmpeg=X264 | B_FRAMES, edits=((Fraction(1, 5), Fraction(1, 10)),) * 2),
+    "mp4_edit_backwards": ClipKind(
+        ffmpeg=X264 | B_FRAMES, edits=((Fraction(3, 10), Fraction(1, 2)), (Fraction(3, 10), Fraction(1, 10)))
+    ),
+    "mp4_edit_overlap": ClipKind(
+        ffmpeg=X264 | B_FRAMES, edits=((Fraction(1, 7), Fraction(2, 7)), (Fraction(1, 7), Fraction(1, 14)))
+    ),
     "mp4_rotated": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=90),
     "mp4_mirrored": ClipKind(ffmpeg=X264 | SHORT_GOP, mirrored=True),
     "mp4_equal_timestamps": ClipKind(ffmpeg=X264 | SHORT_GOP | {"bf": "0"}, equal_timestamps=True),
@@ -106,6 +117,8 @@ KINDS: dict[str, ClipKind] = {
     "mp4_mirrored_rotated": ClipKind(ffmpeg=X264 | SHORT_GOP, rotation=90, mirrored=True),
     "mp4_anamorphic": ClipKind(ffmpeg=X264 | B_FRAMES, aspect=Fraction(4, 3)),
     "mp4_starts_late": ClipKind(ffmpeg=X264 | B_FRAMES, starts_s=3),
+    "mp4_starts_early": ClipKind(ffmpeg=X264 | B_FRAMES, starts_s=-1, muxer={"avoid_negative_ts": "disabled"}),
+    "mp4_no_edits": ClipKind(ffmpeg=X264 | B_FRAMES, muxer={"use_editlist": "0", "movflags": "negative_cts_offsets"}),
     "mp4_full_range": ClipKind(ffmpeg=X264 | B_FRAMES, pixels="yuvj420p"),
     "mp4_interlaced": ClipKind(
         ffmpeg=X264 | {"flags": "+ilme+ildct", "x264-params": "interlaced=1:keyint=24:scenecut=0"}
@@ -120,6 +133,9 @@ KINDS: dict[str, ClipKind] = {
     "mov": ClipKind(container="mov", ffmpeg=X264 | B_FRAMES),
     "mov_mjpeg": ClipKind(container="mov", codec="mjpeg", ffmpeg={"q": "3"}, pixels="yuvj420p"),
     "avi": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"qmin": "3", "qmax": "5"}),
+    "avi_without_index": ClipKind(
+        container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"qmin": "3", "qmax": "5"}, index=False
+    ),
     "avi_mjpeg": ClipKind(container="avi", codec="mjpeg", ffmpeg={"q": "3"}, pixels="yuvj420p"),
     "avi_bframes": ClipKind(container="avi", codec="mpeg4", ffmpeg=SHORT_GOP | {"bf": "2", "qmin": "3", "qmax": "5"}),
     "avi_h264": ClipKind(container="avi", ffmpeg=X264 | B_FRAMES),
@@ -157,21 +173,34 @@ def _check(high: int, low: int) -> int:
 
 
 def write_clip(
-    path: Path, kind: str, frames: int, *, fps: int = 25, audio: bool = False, seed: int = 1, moov_first: bool = False
+    path: Path,
+    kind: str | ClipKind,
+    frames: int,
+    *,
+    fps: int = 25,
+    audio: bool = False,
+    seed: int = 1,
+    moov_first: bool = False,
 ) -> list[int]:
-    """Write a clip of `KINDS[kind]` and return the numbers shown, in the order of showing. `moov_first`: its index leads.
+    """Write a clip of `kind`, or of the one of KINDS that is called so. Returns the numbers shown, in the order of showing.
 
+    `moov_first`: the file's index leads.
     For the truncated kinds the numbers are those of the whole clip: how many of them survive is for the test to say.
     """
-    recipe = KINDS[kind]
+    recipe = KINDS[kind] if isinstance(kind, str) else kind
     if moov_first and not recipe.muxer:
         recipe = replace(recipe, muxer=MOOV_FIRST)
     _encode(path, recipe, [draw_code(number) for number in range(frames)], fps, audio=audio, seed=seed)
-    shown = list(range(frames))
-    if recipe.edit:
-        first, count = frames // 5, frames // 2
-        cut_with_edit_list(path, skip=Fraction(first, fps), keep=Fraction(count, fps))
-        shown = shown[first : first + count]
+    # What comes before zero is cut away by the list of edits that the muxer writes.
+    shown = list(range(max(0, -recipe.starts_s * fps), frames))
+    if recipe.edits:
+        parts = [(int(share * frames), None if first is None else int(first * frames)) for share, first in recipe.edits]
+        set_edit_list(
+            path, [(Fraction(count, fps), None if first is None else Fraction(first, fps)) for count, first in parts]
+        )
+        shown = [number for count, first in parts if first is not None for number in shown[first : first + count]]
+    if not recipe.index:
+        cut_off_avi_index(path)
     if recipe.keep < 1:
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * recipe.keep)])
     return shown

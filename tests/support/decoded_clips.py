@@ -14,6 +14,8 @@ from vidette_frame_worker.video import DecodedFrame, LocalFile, Video
 
 FRAMES = 70
 WHOLE = sorted(set(KINDS) - set(TRUNCATED))
+UNTIMED = ("mp4_equal_timestamps", "mp4_edit_overlap")
+"""MP4 whose frames have not each a time of their own: as FFmpeg reads the last, its second part begins before the first ends."""
 
 
 class Clips:

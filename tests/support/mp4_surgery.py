@@ -1,30 +1,43 @@
-"""Changes to finished video files that no encoder makes: edit lists that cut frames away, and packets that do not decode."""
+"""Changes to finished video files that no encoder makes: edit lists, a lost index, and packets that do not decode."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
 
-def cut_with_edit_list(path: Path, *, skip: Fraction, keep: Fraction) -> None:
-    """Make a player skip the first `skip` seconds and show only the next `keep` ones, by the edit list that is there.
+def set_edit_list(path: Path, edits: Sequence[tuple[Fraction, Fraction | None]]) -> None:
+    """Make a player show these parts one after the other: how many seconds, and from which second on (None: a pause).
 
-    The movie's and the track's time scales are read from `mvhd` and `mdhd`; the media time of the list is moved on, so that
-    an offset which the muxer wrote for B-frames stays in force.
+    The movie's and the track's time scales are read from `mvhd` and `mdhd`; the offset that the muxer wrote for B-frames stays
+    in force (ISO/IEC 14496-12, 8.6.6).
     """
-    data = bytearray(path.read_bytes())
+    data = path.read_bytes()
     movie_scale = _u32(data, _payload(data, b"mvhd") + 12)
     media_scale = _u32(data, _payload(data, b"mdhd") + 12)
-    edits = _payload(data, b"elst")
-    if data[edits] != 0 or _u32(data, edits + 4) != 1:
+    there = _payload(data, b"elst")
+    if data[there] != 0 or _u32(data, there + 4) != 1:
         raise ValueError("expected one edit of version 0")
-    media_time = _u32(data, edits + 12) + int(skip * media_scale)
-    struct.pack_into(">II", data, edits + 8, int(keep * movie_scale), media_time)
-    path.write_bytes(data)
+    offset = _u32(data, there + 12)
+    entries = b"".join(
+        struct.pack(
+            ">IiI", int(seconds * movie_scale), -1 if begin is None else offset + int(begin * media_scale), 1 << 16
+        )
+        for seconds, begin in edits
+    )
+    box = struct.pack(">I4sII", 16 + len(entries), b"elst", 0, len(edits)) + entries
+    path.write_bytes(resized(data, boxes_named(data, b"elst")[0], box, [b"edts", b"trak", b"moov"]))
+
+
+def cut_off_avi_index(path: Path) -> None:
+    """As a camera leaves an AVI whose writing was stopped in order, but without its `idx1` chunk."""
+    data = path.read_bytes()
+    data = data[: data.rindex(b"idx1")]
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
 
 
 def spoil_packets(path: Path, container: str, doomed: Collection[int]) -> dict[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +60,7 @@ def test_frames_are_ranked_by_time_without_those_that_are_not_shown() -> None:
     assert table.rank.tolist() == [-1, 0, 3, 1, 2]
     assert table.tag_of.tolist() == [1, 3, 4, 2]
     assert table.has_increasing_timestamps
-    assert table.timestamp_ms(3, Fraction(1, 50)) == 600.0
+    assert [table.time(rank) for rank in range(4)] == [0, 10, 20, 30]
 
 
 def test_equal_times_keep_decode_order_and_forbid_seeking() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ from vidette_frame_worker.lease import Lease
 from vidette_frame_worker.segment import Pace, run_segment
 from vidette_frame_worker.settings import WorkerSettings
 from vidette_frame_worker.video import (
+    DecodedFrame,
+    IndexDisagrees,
     Limits,
     RangePolicy,
     RangeReader,
@@ -47,7 +50,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PlanDoesNotHold(Exception):
-    """The windows were planned by another index than the one that is read now: only one open-ended segment can tell."""
+    """The windows were planned by another index than the one that is read now: only the decoder can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,8 @@ class Worker:
         with Lease(session.renew, claim.lease_s, claim.next_sample) as lease:
             try:
                 self._analyse(claim, session, lease)
-            except PlanDoesNotHold as error:
-                _log.warning("the video cannot be split", reason=str(error))
+            except (PlanDoesNotHold, IndexDisagrees) as error:
+                _log.warning("only the decoder can count this video", reason=str(error))
                 with suppress(Conflict):  # another worker said so first, or our answer was lost: all claim anew
                     session.replan()
             except VideoError as error:
@@ -133,7 +136,7 @@ class Worker:
         if claim.window_end is not None and claim.expected_samples != max(1, sampling.count(video.index.frame_count)):
             raise PlanDoesNotHold("the video's index was read differently when it was planned")
         end = run_segment(
-            video.frames(sampling, claim.next_sample, window_end, stretch=STRETCH_CHUNKS * claim.chunk_frames),
+            _frames(video, claim, window_end),
             claim.next_sample,
             claim.chunk_frames,
             FrameAnalyser(claim.pipeline, self._inference, self._settings.patience_s),
@@ -154,6 +157,17 @@ class Worker:
         _log.warning("the job cannot succeed", code=problem.code.value, message=problem.message)
         session.report(ReportRequest(code=WorkerProblem(problem.code.value), message=problem.message))
         return problem
+
+
+def _frames(video: Video, claim: SegmentClaim, window_end: int | None) -> Iterator[DecodedFrame]:
+    """Those of the segment that are not committed yet."""
+    return video.frames(
+        Sampling(claim.frame_stride, claim.max_frames),
+        claim.next_sample,
+        window_end,
+        stretch=STRETCH_CHUNKS * claim.chunk_frames,
+        in_decoder_order=claim.in_decoder_order,
+    )
 
 
 def _plan_of(video: Video) -> PlanRequest:

@@ -26,7 +26,7 @@ NOT_SPLIT = JobWarning(
 )
 PLAN_DID_NOT_HOLD = JobWarning(
     "not_split",
-    "The video's index and its decoded frames disagree, so one worker analysed it alone, from its first frame to its last. "
+    "The video's index does not say which frame is which, so one worker decoded it from its first frame to its last and counted. "
     "The results are complete; they only took longer.",
 )
 

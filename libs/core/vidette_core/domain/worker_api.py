@@ -60,6 +60,9 @@ class SegmentClaim(_Message):
     an upgrade, which know no windows, go on with what has none."""
     expected_samples: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
     """How many the plan expects of the whole video, where there is a window: a worker that reads another index says so."""
+    in_decoder_order: bool = Field(default=False, exclude_if=lambda value: not value)
+    """A worker found that the index cannot say which frame is which: count what the decoder hands out. Sent only where it is so:
+    workers of before an upgrade do not know it, and none of theirs has found it."""
     planned: bool
     """False when nobody has posted the plan yet: read the index and do it."""
     lease_s: float

@@ -116,6 +116,8 @@ class Claimed:
     """The sample behind the segment's last one; None where only the decoder will know."""
     expected_samples: int | None
     """How many the plan expects of the whole video; None without a window."""
+    in_decoder_order: bool
+    """The index cannot say which frame is which: what the decoder hands out is counted, from the video's first frame on."""
     planned: bool
     lease_s: float
     terms: Terms

@@ -173,6 +173,7 @@ async def _segment_claim(services: Services, claimed: Claimed) -> SegmentClaim:
         next_sample=claimed.next_sample,
         window_end=claimed.window_end,
         expected_samples=claimed.expected_samples,
+        in_decoder_order=claimed.in_decoder_order,
         planned=claimed.planned,
         lease_s=claimed.lease_s,
         frame_stride=terms.sampling.stride,

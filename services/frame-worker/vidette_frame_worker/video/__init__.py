@@ -12,12 +12,14 @@ from vidette_frame_worker.video.facts import (
     VideoIndex,
     invalid_video,
 )
+from vidette_frame_worker.video.passes import IndexDisagrees
 from vidette_frame_worker.video.range_reader import RangePolicy, RangeReader
 from vidette_frame_worker.video.reading import Video
 
 __all__ = [
     "ByteSource",
     "DecodedFrame",
+    "IndexDisagrees",
     "Limits",
     "LocalFile",
     "RangePolicy",

@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 
 from vidette_core.domain.containers import Container
 from vidette_frame_worker.video.byte_source import MediaFile
+from vidette_frame_worker.video.coded_pictures import CodedPictures, coded_pictures
 from vidette_frame_worker.video.facts import Limits, RgbImage, invalid_video
 from vidette_frame_worker.video.orientation import Orientation
 from vidette_frame_worker.video.packet_table import PacketEntry
@@ -127,6 +128,10 @@ class AvReader:
     @property
     def codec(self) -> str:
         return str(self._stream.codec_context.name)
+
+    def coded_pictures(self) -> CodedPictures:
+        """Tells which packets begin a picture of their own, by what the container says of the codec."""
+        return coded_pictures(self.codec, bytes(self._stream.codec_context.extradata or b""))
 
     @property
     def time_base(self) -> Fraction:

@@ -37,10 +37,14 @@ class IndexedVideo:
         file = MediaFile(self.source, self.claims.hidden)
         return AvReader(file, self.container, self.limits)
 
-    def timestamp_ms(self, frame_index: int) -> float:
-        if self.table is not None:
-            return self.table.timestamp_ms(frame_index, self.time_base)
-        return round(float(frame_index * self.time_base * 1000), 3)
+    @property
+    def is_listed(self) -> bool:
+        """Whether the container gives each frame a time of its own, and with it its place among the others."""
+        return self.table is not None and self.table.has_increasing_timestamps
+
+    def milliseconds(self, time: int) -> float:
+        """`time` in the stream's time base."""
+        return round(float(time * self.time_base * 1000), 3)
 
 
 def read_index(source: ByteSource, container: Container, limits: Limits) -> IndexedVideo:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -105,5 +104,11 @@ class PacketTable:
         before = int(np.searchsorted(self.keys, needed, side="right")) - 2
         return [int(self.keys[place]) for place in range(before, max(-1, before - 3), -1) if self.keys[place] > 0] + [0]
 
-    def timestamp_ms(self, rank: int, time_base: Fraction) -> float:
-        return round(float(int(self.pts[self.tag_of[rank]]) * time_base * 1000), 3)
+    @property
+    def has_decode_order_only(self) -> bool:
+        """Each frame is listed with the time at which it is decoded: where a decoder reorders, nobody wrote when it is shown."""
+        return bool(np.array_equal(self.pts, self.dts))
+
+    def time(self, rank: int) -> int:
+        """When the frame is shown, in the stream's time base."""
+        return int(self.pts[self.tag_of[rank]])

@@ -1,7 +1,8 @@
 """Decodes pictures in frame order: from anywhere where every frame's index is known, from the start where it is not.
 
 One frame at a time, so that a frame reported as missing is missing, and what a decoder conceals is the same every time. MOV
-family: the packet table gives each frame its index. AVI: the order in which the decoder hands out pictures is that of frames.
+family: the packet table gives each frame its index, until the packets show that it does not. AVI, and where times are equal or go
+back: the order in which the decoder hands out pictures is that of frames.
 """
 
 from __future__ import annotations
@@ -10,26 +11,31 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 
 from vidette_frame_worker.video.av_reader import AvPacket, AvReader, Picture, Undecodable
+from vidette_frame_worker.video.coded_pictures import Holds
 from vidette_frame_worker.video.facts import invalid_video
 from vidette_frame_worker.video.indexing import IndexedVideo
 from vidette_frame_worker.video.packet_table import PacketTable
-from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder
+from vidette_frame_worker.video.sequence import KnownOrder, OutputOrder, Placed
 
 MAX_HELD_PICTURES = 8
 MAX_HELD_BYTES = 256 * 2**20
 """What may be held while an earlier picture is awaited: as many pictures as fit, between one and MAX_HELD_PICTURES."""
 
-Pictures = Generator[tuple[int, Picture | None], None, None]
-"""Frame indices with their pictures, ascending; None where the frame does not decode."""
+Pictures = Generator[Placed[Picture], None, None]
+"""In the order of showing, each index once."""
+
+
+class IndexDisagrees(Exception):
+    """A packet is not one frame, or frames are not shown when the table says so: only the decoder can count this video."""
 
 
 class _CannotSeek(Exception):
     """The demuxer does not land where the packet table says there is a key frame."""
 
 
-def pictures(video: IndexedVideo, first: int, end: int | None) -> Pictures:
-    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError and PortError."""
-    if video.table is None:
+def pictures(video: IndexedVideo, first: int, end: int | None, *, in_decoder_order: bool) -> Pictures:
+    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError, PortError, IndexDisagrees."""
+    if in_decoder_order or video.table is None or not video.is_listed:
         return _in_output_order(video)
     return _in_known_order(video, video.table, first, end)
 
@@ -43,20 +49,25 @@ def _in_known_order(video: IndexedVideo, table: PacketTable, first: int, end: in
     while not order.is_complete:
         order.forget_held()
         try:
-            yield from _decode_pass(video, table, first, order, seek=seek)
+            for index, picture in _decode_pass(video, table, first, order, seek=seek):
+                yield Placed(index, table.time(index), picture)
         except _CannotSeek:
             seek = False
 
 
 def _decode_pass(
     video: IndexedVideo, table: PacketTable, first: int, order: KnownOrder[Picture], *, seek: bool
-) -> Pictures:
-    """Decodes from `first` on, to the end. Raises _CannotSeek."""
+) -> Iterator[tuple[int, Picture | None]]:
+    """Decodes from `first` on, to the end. Raises _CannotSeek and IndexDisagrees."""
     with video.open() as reader:
+        latest, must_ascend = -1, table.has_decode_order_only and reader.delay > 0
         for batch in _batches(video, table, reader, first, order.end, seek=seek):
             for picture in batch:
-                if 0 <= picture.tag < len(table.rank):
-                    yield from order.put(int(table.rank[picture.tag]), picture)
+                rank = int(table.rank[picture.tag]) if 0 <= picture.tag < len(table.rank) else -1
+                if must_ascend and 0 <= rank < latest:
+                    raise IndexDisagrees("the video's pictures are shown in another order than its times say")
+                latest = max(latest, rank)
+                yield from order.put(rank, picture)
                 if order.is_starved:
                     yield from order.give_up()
     while not order.is_complete:
@@ -66,9 +77,11 @@ def _decode_pass(
 def _batches(
     video: IndexedVideo, table: PacketTable, reader: AvReader, first: int, end: int, *, seek: bool
 ) -> Iterator[list[Picture]]:
-    last_tag = table.last_tag(end)
+    last_tag, coded = table.last_tag(end), reader.coded_pictures()
     for tag, packet in _numbered_packets(table, reader, first, seek=seek):
         if table.position[tag] + table.size[tag] <= video.source.size:
+            if coded.look(bytes(packet)) is not Holds.ONE:
+                raise IndexDisagrees("the video has a packet that is not one picture")
             with suppress(Undecodable):
                 yield reader.decode(packet, tag)
         if tag >= last_tag:
@@ -114,23 +127,38 @@ def _with_first(packet: AvPacket, packets: Iterator[AvPacket]) -> Iterator[AvPac
 
 
 def _in_output_order(video: IndexedVideo) -> Pictures:
-    order: OutputOrder[Picture] = OutputOrder()
+    are_decoding_times = video.table is None or video.table.has_decode_order_only
+    order: OutputOrder[Picture] = OutputOrder(sorts_times=are_decoding_times)
     with video.open() as reader:
-        for tag, packet in enumerate(reader.packets()):
-            video.limits.check_length(tag + 1, None)
-            if packet.is_corrupt and video.layout.is_cut:
-                continue  # the last packet of a cut file, of which only a part is there
-            order.sent(tag)
-            try:
-                batch = reader.decode(packet, tag)
-            except Undecodable:
-                continue
-            for picture in batch:
-                yield from order.put(picture.tag, picture, reader.delay)
-        try:
-            batch = reader.drain()
-        except Undecodable:
-            batch = []
-        for picture in batch:
-            yield from order.put(picture.tag, picture, reader.delay)
+        coded, time = reader.coded_pictures(), -1
+        for tag, packet in _all_packets(video, reader):
+            time = packet.pts if packet.pts is not None else packet.dts if packet.dts is not None else time + 1
+            if coded.look(bytes(packet)) is not Holds.NONE and _is_shown(video.table, tag):
+                order.sent(tag, time)
+            with suppress(Undecodable):
+                for picture in reader.decode(packet, tag):
+                    if _is_shown(video.table, picture.tag):
+                        yield from order.put(picture.tag, picture, reader.delay)
+        with suppress(Undecodable):
+            for picture in reader.drain():
+                if _is_shown(video.table, picture.tag):
+                    yield from order.put(picture.tag, picture, reader.delay)
         yield from order.finish()
+
+
+def _all_packets(video: IndexedVideo, reader: AvReader) -> Iterator[tuple[int, AvPacket]]:
+    """Packets with their tags, from the first on; what the end of a cut file goes through is left out."""
+    if video.table is not None:
+        for tag, packet in _numbered_packets(video.table, reader, 0, seek=False):
+            if video.table.position[tag] + video.table.size[tag] <= video.source.size:
+                yield tag, packet
+        return
+    for tag, packet in enumerate(reader.packets()):
+        video.limits.check_length(tag + 1, None)
+        if not (packet.is_corrupt and video.layout.is_cut):
+            yield tag, packet
+
+
+def _is_shown(table: PacketTable | None, tag: int) -> bool:
+    """False for what an edit list leaves out."""
+    return table is None or (0 <= tag < len(table.rank) and table.rank[tag] >= 0)

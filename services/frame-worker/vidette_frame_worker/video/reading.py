@@ -15,6 +15,7 @@ from vidette_frame_worker.video.byte_source import ByteSource
 from vidette_frame_worker.video.facts import DecodedFrame, Limits, RgbImage, VideoIndex
 from vidette_frame_worker.video.indexing import read_index
 from vidette_frame_worker.video.passes import pictures
+from vidette_frame_worker.video.sequence import Placed
 
 TRUNCATED = JobWarning(
     "truncated",
@@ -46,54 +47,59 @@ class Video:
         end_sample: int | None = None,
         *,
         stretch: int = sys.maxsize,
+        in_decoder_order: bool = False,
     ) -> Iterator[DecodedFrame]:
         """The sampled frames of [first_sample, end_sample), in order, each exactly once; to the end where that is None.
 
         A frame that does not decode comes with an error in its place. The iterator ends where the video does, so the number
-        of samples is known then. Raises VideoError, and PortError where the bytes cannot be fetched.
+        of samples is known then. Raises VideoError, PortError where the bytes cannot be fetched, and IndexDisagrees where the
+        packets show that the container's index cannot say which frame is which: then ask again with `in_decoder_order`, which
+        counts the pictures that the decoder hands out, always from the video's first on.
 
         Decoding begins afresh at every multiple of `stretch` samples, and nowhere else: what a decoder makes of damage depends
         on where it began, and so the frames of a part are those of the whole, whoever asks for them and wherever they go on.
         """
-        end = self._end(sampling, end_sample)
-        begin = first_sample - first_sample % stretch
-        if self._video.table is None:
-            yield from self._stretch(sampling, 0, end, first_sample)
+        if in_decoder_order or self._video.table is None or not self._video.is_listed:
+            end = _earliest(end_sample, sampling.max_frames)
+            yield from self._stretch(sampling, 0, end, first_sample, in_decoder_order=True)
             return
+        end = _earliest(end_sample, sampling.max_frames, sampling.count(self._video.table.readable))
+        begin = first_sample - first_sample % stretch
         while end is not None and begin < end and first_sample < end:
             until = min(end, begin + stretch)
-            yield from self._stretch(sampling, begin, until, first_sample)
+            yield from self._stretch(sampling, begin, until, first_sample, in_decoder_order=False)
             begin = until
 
-    def _stretch(self, sampling: Sampling, begin: int, until: int | None, first_sample: int) -> Iterator[DecodedFrame]:
+    def _stretch(
+        self, sampling: Sampling, begin: int, until: int | None, first_sample: int, *, in_decoder_order: bool
+    ) -> Iterator[DecodedFrame]:
         """Those of [begin, until) from `first_sample` on; to the end where `until` is None."""
         first, wanted = sampling.frame_index(begin), sampling.frame_index(first_sample)
         # One behind the last sampled frame, so that no more than needed is decoded.
         end = None if until is None else 0 if until < 1 else sampling.frame_index(until - 1) + 1
-        with closing(pictures(self._video, first, end)) as decoded:
-            for index, picture in decoded:
-                if end is not None and index >= end:
+        with closing(pictures(self._video, first, end, in_decoder_order=in_decoder_order)) as decoded:
+            for placed in decoded:
+                if end is not None and placed.index >= end:
                     return
-                if index >= wanted and sampling.is_sampled(index):
-                    yield self._frame(sampling, index, picture)
+                if placed.index >= wanted and sampling.is_sampled(placed.index):
+                    yield self._frame(sampling, placed)
 
-    def _end(self, sampling: Sampling, end_sample: int | None) -> int | None:
-        """The first sample that is not wanted, or is not there; None where only decoding shows how many there are."""
-        listed = None if self._video.table is None else sampling.count(self._video.table.readable)
-        bounds = [bound for bound in (end_sample, sampling.max_frames, listed) if bound is not None]
-        return min(bounds) if bounds else None
-
-    def _frame(self, sampling: Sampling, index: int, picture: Picture | None) -> DecodedFrame:
+    def _frame(self, sampling: Sampling, placed: Placed[Picture]) -> DecodedFrame:
         image: RgbImage | None = None
-        if picture is not None and self._video.limits.allows(*picture.size):
+        if placed.item is not None and self._video.limits.allows(*placed.item.size):
             try:
-                image = self._video.orientation.apply(picture.rgb())
+                image = self._video.orientation.apply(placed.item.rgb())
             except Undecodable:
                 image = None
         return DecodedFrame(
-            sample=index // sampling.stride,
-            frame_index=index,
-            timestamp_ms=self._video.timestamp_ms(index),
+            sample=placed.index // sampling.stride,
+            frame_index=placed.index,
+            timestamp_ms=self._video.milliseconds(placed.time),
             image=image,
             error=FrameError.DECODE_ERROR if image is None else None,
         )
+
+
+def _earliest(*ends: int | None) -> int | None:
+    """The first sample that is not wanted, or is not there; None where only decoding shows how many there are."""
+    return min((end for end in ends if end is not None), default=None)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[Item]):
+    """Frame `index`, shown at `time` (in the stream's time base); `item` is None where the frame does not decode."""
+
+    index: int
+    time: int
+    item: Item | None
 
 
 class KnownOrder(Generic[Item]):
@@ -56,43 +67,57 @@ class KnownOrder(Generic[Item]):
 
 
 class OutputOrder(Generic[Item]):
-    """For videos without presentation times (AVI): the order in which the decoder hands out pictures is the order of frames.
+    """For videos whose frames only the decoder can count: the order in which it hands out pictures is the order of frames.
 
-    A decoder without delay answers every packet before it takes the next, so an unanswered packet is a missing frame at
-    exactly its place. With delay (B-frames) a packet is missing when `window` later ones were answered: every frame behind
-    the window keeps its index, the place of the missing one within it is approximate.
+    Each packet that begins a picture is a frame. A decoder without delay answers every packet before it takes the next, so an
+    unanswered packet is a missing frame at exactly its place. With delay (B-frames) a packet is missing when `window` later ones
+    were answered: every frame behind the window keeps its index, the place of the missing one within it is approximate.
+
+    A frame is shown at its packet's time. With `sorts_times` those are times of decoding: then it is shown at the earliest that
+    is not taken, whatever packet that came with.
     """
 
-    def __init__(self, window: int = 16) -> None:
+    def __init__(self, *, sorts_times: bool, window: int = 16) -> None:
         self.next = 0
+        self._sorts_times = sorts_times
         self._window = window
         self._waiting: deque[int] = deque()
         self._answered: set[int] = set()
+        self._times: list[int] = []
+        self._time_of: dict[int, int] = {}
+        self._time = 0
 
-    def sent(self, tag: int) -> None:
+    def sent(self, tag: int, time: int) -> None:
+        """The decoder got a packet that begins a picture."""
         self._waiting.append(tag)
+        if self._sorts_times:
+            heappush(self._times, time)
+        else:
+            self._time_of[tag] = time
 
-    def put(self, tag: int, item: Item, delay: int) -> list[tuple[int, Item | None]]:
+    def put(self, tag: int, item: Item, delay: int) -> list[Placed[Item]]:
         """`delay`: how many packets the decoder may hold back."""
         self._answered.add(tag)
         out = self._missing_before(tag - (self._window if delay else 0))
-        out.append((self._take(), item))
+        out.append(self._place(tag, item))
         return out
 
-    def finish(self) -> list[tuple[int, Item | None]]:
+    def finish(self) -> list[Placed[Item]]:
         """The decoder is empty: whatever was not answered is missing."""
         return self._missing_before(None)
 
-    def _missing_before(self, tag: int | None) -> list[tuple[int, Item | None]]:
-        missing: list[tuple[int, Item | None]] = []
+    def _missing_before(self, tag: int | None) -> list[Placed[Item]]:
+        missing: list[Placed[Item]] = []
         while self._waiting and (self._waiting[0] in self._answered or tag is None or self._waiting[0] < tag):
             waiting = self._waiting.popleft()
             if waiting in self._answered:
                 self._answered.discard(waiting)
             else:
-                missing.append((self._take(), None))
+                missing.append(self._place(waiting, None))
         return missing
 
-    def _take(self) -> int:
+    def _place(self, tag: int, item: Item | None) -> Placed[Item]:
+        # A second picture of one packet has no time of its own.
+        self._time = heappop(self._times) if self._times else self._time_of.pop(tag, self._time)
         self.next += 1
-        return self.next - 1
+        return Placed(self.next - 1, self._time, item)

@@ -66,18 +66,22 @@ class PostgresPlanning:
             return segment.window_end
 
     async def replan(self, fence: Fence, warning: JobWarning) -> None:
-        """Drop all chunks, fence all workers, and go on with one open-ended segment from sample 0. Raises `Conflict`."""
+        """Drop all chunks, fence all workers, and begin anew with one segment that the decoder counts. Raises `Conflict`."""
         async with self._database.transaction() as session:
             segments = await lock_segments(session, fence.job_id)
             segment = await held(session, fence)
-            if segment.window_end is None:
-                raise Conflict("the job is one open-ended segment already")
+            if segment.in_decoder_order:
+                raise Conflict("the decoder counts the video's frames already")
+            job = await session.get_one(JobRow, fence.job_id)
+            if job.expected_samples is None:
+                raise Conflict("there is no plan yet")
             if segment.state is not SegmentState.OPEN:
                 raise Fenced("the segment is done")
             first = segments[0]
             first.state, first.epoch = SegmentState.OPEN, max(each.epoch for each in segments) + 1
             first.next_sample = first.analysed_sample = 0
             first.window_end = first.end_sample = first.holder = None
+            first.in_decoder_order = True
             first.lease_until = await database_now(session)  # a sign of life of the job
             first.stalled_claims, first.error_code, first.error_message = [], None, None
             await session.execute(delete(ChunkRow).where(col(ChunkRow.job_id) == fence.job_id))

@@ -119,6 +119,8 @@ class SegmentRow(SQLModel, table=True):
     end_sample: int | None = Field(default=None, sa_type=BigInteger)
     window_end: int | None = Field(default=None, sa_type=BigInteger)
     """The sample behind its last one, as planned; null where only the decoder will know."""
+    in_decoder_order: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """The container's index cannot say which frame is which: frames are counted as the decoder hands them out."""
     analysed_sample: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     """The sample behind the last one that was analysed, committed or not: the greatest that any holder told."""
     epoch: int = 0

@@ -55,7 +55,7 @@ class PostgresSegments:
             lease_s = self._lease.total_seconds()
             expected = job.expected_samples if segment.window_end is not None else None
             at, end = segment.next_sample, segment.window_end
-            return Claimed(fence, at, end, expected, planned, lease_s, _terms(job))
+            return Claimed(fence, at, end, expected, segment.in_decoder_order, planned, lease_s, _terms(job))
 
     async def renew(self, fence: Fence, samples: int) -> None:
         """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls. Raises `Conflict`."""
