@@ -16,6 +16,8 @@ STATUSES = {
     ("/video/status/{job_id}", "get"): {"200", "404", "500", "503"},
     ("/video/results/{job_id}", "get"): {"200", "400", "404", "500", "503"},
     ("/video/cancel/{job_id}", "post"): {"200", "404", "409", "500", "503"},
+    ("/video/verify/{job_id}", "post"): {"200", "400", "404", "500", "503"},
+    ("/video/verification/{job_id}", "get"): {"200", "404", "500", "503"},
     ("/pipelines", "get"): {"200", "500"},
 }
 

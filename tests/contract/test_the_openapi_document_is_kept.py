@@ -44,9 +44,11 @@ OPERATIONS = (
     "GET /video/status/{job_id}",
     "GET /video/results/{job_id}",
     "POST /video/cancel/{job_id}",
+    "POST /video/verify/{job_id}",
+    "GET /video/verification/{job_id}",
     "GET /pipelines",
 )
-CAN_BE_WRONG = ("POST /video/submit", "GET /video/results/{job_id}")
+CAN_BE_WRONG = ("POST /video/submit", "GET /video/results/{job_id}", "POST /video/verify/{job_id}")
 """Any text is an id that a job might have, so a request of the others cannot be wrong, only unlucky."""
 NUMBERS = ("frame_stride", "max_frames", "max_workers")
 SETTINGS = settings(

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from vidette import AsyncClient, Client, FrameRow, JobStatus, Pipeline, ResultFacts, RetryPolicy, Timeouts
+from vidette import AsyncClient, Client, FrameRow, JobStatus, Pipeline, ResultFacts, RetryPolicy, Timeouts, Verification
 
 Item = TypeVar("Item")
 
@@ -46,6 +46,9 @@ class Driven:
 
     def cancel(self, job_id: UUID) -> JobStatus:
         return self._runner.run(self._client.cancel(job_id))
+
+    def verify(self, job_id: UUID, *more: Any, **named: Any) -> Verification:
+        return self._runner.run(self._client.verify(job_id, *more, **named))
 
     def results(self, job_id: UUID) -> Generator[FrameRow]:
         return self._drained(self._client.results(job_id))

@@ -21,6 +21,7 @@ from vidette_core.adapters.postgres.schedule import PostgresSchedule
 from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.adapters.postgres.segments import PostgresSegments
 from vidette_core.adapters.postgres.submissions import PostgresSubmissions
+from vidette_core.adapters.postgres.verifying import PostgresVerifying
 from vidette_core.domain.chunks import ChunkClaim, source_key
 from vidette_core.domain.jobs import Tally
 from vidette_core.domain.pipelines import Pipeline
@@ -37,6 +38,7 @@ from vidette_core.ports.jobs import (
     Segments,
     Submission,
     Submissions,
+    Verifying,
     WorkerCaps,
 )
 from vidette_core.settings import DatabaseSettings
@@ -58,6 +60,7 @@ class Adapters:
     planning: Planning
     schedule: Schedule
     cancelling: Cancelling
+    verifying: Verifying
 
     async def submit(
         self,
@@ -124,6 +127,7 @@ async def adapters(url: str, *, lease_s: float = 30.0, max_stalled_claims: int =
             PostgresPlanning(database),
             PostgresSchedule(database),
             PostgresCancelling(database),
+            PostgresVerifying(database),
         )
     finally:
         await database.close()

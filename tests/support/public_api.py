@@ -35,6 +35,7 @@ from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.adapters.postgres.segments import PostgresSegments
 from vidette_core.adapters.postgres.submissions import PostgresSubmissions
+from vidette_core.adapters.postgres.verifying import PostgresVerifying
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.jobs import DEFAULT_TENANT, JobState
 from vidette_core.domain.pipelines import Catalog, Detector, Letterbox, ModelRef, Pipeline, TextReader
@@ -177,6 +178,7 @@ async def public_api(
         submissions=PostgresSubmissions(database),
         reader=PostgresReader(database),
         cancelling=PostgresCancelling(database),
+        verifying=PostgresVerifying(database),
         segments=PostgresSegments(database, lease_s=30, max_stalled_claims=12),
         planning=PostgresPlanning(database),
         uploads=uploads or UploadSettings(),

@@ -80,6 +80,14 @@ def job(status: str, **more: object) -> Answer:
     return as_json({"job_id": str(JOB), "status": status, "progress": None, **TIMES, **more})
 
 
+def verification(*, identical: int = 29, different: int = 0) -> Answer:
+    """What a verification found, which has the id of the job here."""
+    result: dict[str, object] = {"detections": [], "text": "stored", "timestamp_ms": 40.0}
+    differing = {"frame_index": 7, "stored": result, "found": {**result, "text": "found"}}
+    counts = {"frames": identical + 1 + different, "identical": identical, "close": 1, "different": different}
+    return as_json({"job_id": str(JOB), "verifies": str(JOB), **counts, "differences": [differing] * different})
+
+
 def frame(index: int, text: str = "", label: str = "car") -> dict[str, object]:
     """A row of results with one object in it."""
     found = {"label": label, "class_id": 0, "confidence": 0.914, "bbox": [10.0, 20.0, 30.0, 40.0]}
@@ -99,6 +107,8 @@ STATUS = f"GET /video/status/{JOB}"
 RESULTS = f"GET /video/results/{JOB}"
 FACTS = f"{RESULTS}?limit=1"
 CANCEL = f"POST /video/cancel/{JOB}"
+VERIFY = f"POST /video/verify/{JOB}?"
+VERIFIED = f"GET /video/verification/{JOB}"
 PIPELINES = "GET /pipelines"
 SUBMIT = "POST /video/submit"
 

@@ -23,6 +23,8 @@ from tests.support.scripted_service import (
     RESULTS,
     STATUS,
     SUBMIT,
+    VERIFIED,
+    VERIFY,
     Answer,
     Script,
     as_json,
@@ -31,6 +33,7 @@ from tests.support.scripted_service import (
     frame,
     job,
     scripted_service,
+    verification,
 )
 from vidette.exits import ExitCode
 
@@ -123,6 +126,7 @@ def read_terminal(terminal: int) -> str:
         ({STATUS: [as_json({"detail": "No."}, 500)]}, ["status", str(JOB)], ExitCode.UNAVAILABLE, "No."),
         ({}, ["status", str(JOB)], ExitCode.UNAVAILABLE, "not as a Vidette service does"),
         ({CANCEL: [OVER]}, ["cancel", str(JOB)], ExitCode.REFUSED, "has ended already"),
+        ({f"{VERIFY}frames=30": [UNFINISHED]}, ["verify", str(JOB)], ExitCode.NOT_FOUND, "Job not completed"),
         ({CANCEL: [UNKNOWN]}, ["cancel", str(JOB)], ExitCode.NOT_FOUND, "Job not found"),
         ({}, ["results", str(JOB), "--json", "--ndjson"], ExitCode.REFUSED, "exclude each other"),
         ({}, ["submit", "/nowhere/at/all.mp4"], ExitCode.REFUSED, "does not exist"),
@@ -283,6 +287,21 @@ def test_a_cancelled_job_is_shown_as_it_stands() -> None:
     assert shown.returncode == ExitCode.OK
     assert "running" in shown.stdout
     assert json.loads(document.stdout)["job_id"] == str(JOB)
+
+
+@pytest.mark.parametrize(("different", "code"), [(0, ExitCode.OK), (2, ExitCode.JOB_FAILED)])
+def test_a_verification_that_finds_differences_shows_them_and_fails(different: int, code: ExitCode) -> None:
+    answers = {
+        f"{VERIFY}frames=30&seed=5": [ACCEPTED],
+        STATUS: [COMPLETED],
+        VERIFIED: [verification(different=different)],
+    }
+    with scripted_service(answers) as script:
+        shown = vidette(script.url, "verify", str(JOB), "--seed", "5")
+        document = vidette(script.url, "verify", str(JOB), "--seed", "5", "--json")
+    assert (shown.returncode, document.returncode) == (code, code)
+    assert json.loads(document.stdout)["different"] == different
+    assert ("frame 7" in shown.stdout) == ("otherwise than they are stored" in shown.stderr) == (different > 0)
 
 
 def test_pipelines_are_listed_in_a_table_and_as_the_service_has_them() -> None:

@@ -14,12 +14,15 @@ from tests.support.scripted_service import (
     RESULTS,
     STATUS,
     SUBMIT,
+    VERIFIED,
+    VERIFY,
     Answer,
     as_json,
     as_lines,
     frame,
     job,
     scripted_service,
+    verification,
 )
 from vidette import JobState, JobStatus, RetryPolicy, VidetteError
 from vidette.errors import BadAnswer, Cancelled, InvalidVideo, JobFailed, JobOver, NotFound, StillRunning
@@ -53,6 +56,32 @@ def test_a_job_is_cancelled_and_the_question_repeated_when_its_answer_was_lost(c
     with scripted_service({CANCEL: [lost, whole]}) as script, connect(script.url, retries=QUICK) as client:
         assert client.cancel(JOB).status is JobState.RUNNING
     assert [key for key, _ in script.requests] == [CANCEL, CANCEL]
+
+
+def test_a_verification_is_asked_for_followed_and_read(connect: Connect) -> None:
+    answers = {
+        f"{VERIFY}frames=50&seed=3": [ACCEPTED],
+        STATUS: [job("pending"), job("completed", progress=1.0)],
+        VERIFIED: [verification(different=1)],
+    }
+    seen: list[JobStatus] = []
+    with scripted_service(answers) as script, connect(script.url, retries=QUICK) as client:
+        found = client.verify(JOB, 50, 3, on_status=seen.append)
+    assert (found.frames, found.identical, found.close, found.different) == (31, 29, 1, 1)
+    assert not found.holds
+    assert (found.differences[0].stored.text, found.differences[0].found.text) == ("stored", "found")
+    assert [status.status for status in seen] == [JobState.PENDING, JobState.COMPLETED]
+
+
+def test_a_verification_that_fails_says_why(connect: Connect) -> None:
+    answers = {VERIFY: [ACCEPTED], STATUS: [failed("pipeline_unavailable")]}
+    with (
+        scripted_service(answers) as script,
+        connect(script.url, retries=QUICK) as client,
+        pytest.raises(JobFailed, match="It cannot be") as caught,
+    ):
+        client.verify(JOB)
+    assert caught.value.code == "pipeline_unavailable"
 
 
 @pytest.mark.parametrize(("status", "code", "expected"), [(409, "job_over", JobOver), (404, "not_found", NotFound)])

@@ -6,6 +6,7 @@ from vidette.errors import ClientCode, JobFailed, RequestRefused, ServiceFailed,
 from vidette.flows import Timeouts
 from vidette.models import (
     Detection,
+    Differing,
     FrameResult,
     FrameRow,
     JobState,
@@ -14,6 +15,7 @@ from vidette.models import (
     Pipeline,
     ResultFacts,
     TextLine,
+    Verification,
 )
 from vidette.retry import RetryPolicy
 
@@ -22,6 +24,7 @@ __all__ = [
     "Client",
     "ClientCode",
     "Detection",
+    "Differing",
     "FrameResult",
     "FrameRow",
     "JobFailed",
@@ -36,5 +39,6 @@ __all__ = [
     "ServiceUnavailable",
     "TextLine",
     "Timeouts",
+    "Verification",
     "VidetteError",
 ]

@@ -21,7 +21,7 @@ import httpx
 
 from vidette.answers import read
 from vidette.flows import Ask, Flow, Pause, Send, Service, Take, Timeouts
-from vidette.models import FrameRow, JobStatus, Pipeline, ResultFacts
+from vidette.models import FrameRow, JobStatus, Pipeline, ResultFacts, Verification
 from vidette.retry import RetryPolicy
 from vidette.rows import Reading
 from vidette.sending import send
@@ -101,6 +101,18 @@ class AsyncClient:
     async def cancel(self, job_id: UUID) -> JobStatus:
         """`Client.cancel`."""
         return await self._run(self._service.cancel(job_id))
+
+    async def verify(
+        self,
+        job_id: UUID,
+        frames: int | None = None,
+        seed: int | None = None,
+        *,
+        timeout: float | None = None,
+        on_status: Callable[[JobStatus], None] | None = None,
+    ) -> Verification:
+        """`Client.verify`."""
+        return await self._run(self._service.verify(job_id, frames, seed, timeout, on_status))
 
     async def results(self, job_id: UUID) -> AsyncGenerator[FrameRow]:
         """`Client.results`. Who stops before the end uses `contextlib.aclosing`, to give the connection back at once."""

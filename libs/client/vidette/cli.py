@@ -21,7 +21,7 @@ from rich.console import Console
 from vidette import plugins
 from vidette.client import Client
 from vidette.commands import Command, Group
-from vidette.display import job_bar, pipelines_table, results_table, status_table, upload_bar
+from vidette.display import job_bar, pipelines_table, results_table, status_table, upload_bar, verification_table
 from vidette.errors import NotFound, VidetteError
 from vidette.exits import ExitCode, reported, say_error
 from vidette.models import FrameRow, JobState, JobStatus
@@ -138,6 +138,33 @@ def results(
             _print_document(client, job, limit)
         else:
             _print_table(client.results(job), limit)
+
+
+@app.command(cls=Command, epilog=_EPILOG)
+def verify(
+    job_id: JobArgument,
+    frames: Annotated[int, typer.Option(min=1, max=10_000, help="Look at about N frames again.", metavar="N")] = 30,
+    seed: Annotated[
+        int | None, typer.Option(min=1, help="Draw the frames by this number; at random without it.", metavar="N")
+    ] = None,
+    as_json: JsonOption = False,
+    url: UrlOption = None,
+) -> None:
+    """Analyse some frames of a completed job again, and compare them with its results.
+
+    Exits with 1 if one of them comes out otherwise. Numbers may differ by 0.001: a model's sums depend on what else is in its
+    batch.
+    """
+    with reported(_ERRORS), _client(url) as client:
+        with job_bar(_ERRORS) as on_status:
+            found = client.verify(_parse(job_id), frames, seed, on_status=on_status)
+        if as_json:
+            _print(found.model_dump_json(exclude_unset=True))
+        else:
+            Console().print(verification_table(found))
+        if not found.holds:
+            say_error(_ERRORS, f"{found.different} of {found.frames} frames came out otherwise than they are stored.")
+            raise typer.Exit(ExitCode.JOB_FAILED)
 
 
 @app.command(cls=Command, epilog=_EPILOG)

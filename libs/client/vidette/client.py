@@ -20,7 +20,7 @@ import httpx
 
 from vidette.answers import read
 from vidette.flows import Ask, Flow, Pause, Send, Service, Take, Timeouts
-from vidette.models import FrameRow, JobStatus, Pipeline, ResultFacts
+from vidette.models import FrameRow, JobStatus, Pipeline, ResultFacts, Verification
 from vidette.retry import RetryPolicy
 from vidette.rows import Reading
 from vidette.sending import send
@@ -110,6 +110,22 @@ class Client:
         Raises `JobOver` when it has ended otherwise.
         """
         return self._run(self._service.cancel(job_id))
+
+    def verify(
+        self,
+        job_id: UUID,
+        frames: int | None = None,
+        seed: int | None = None,
+        *,
+        timeout: float | None = None,
+        on_status: Callable[[JobStatus], None] | None = None,
+    ) -> Verification:
+        """Has about `frames` frames of a completed job decoded and analysed once more, and compared with what is stored.
+
+        Which ones is decided by `seed`, at random without it. The verification is a job of its own, which is waited for as by
+        `wait`. Raises `JobFailed` where it fails, for instance because a model is not served any more.
+        """
+        return self._run(self._service.verify(job_id, frames, seed, timeout, on_status))
 
     def results(self, job_id: UUID) -> Generator[FrameRow]:
         """The analysed frames in frame order, read as they arrive; after a broken connection it goes on where it was."""

@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from vidette.models import Detection, FrameRow, JobState, JobStatus, ModelRef, Pipeline
+from vidette.models import Detection, FrameRow, JobState, JobStatus, ModelRef, Pipeline, Verification
 
 COLOURS: Final = {
     JobState.PENDING: "yellow",
@@ -124,6 +124,22 @@ def results_table(rows: Iterable[FrameRow]) -> Table:
         objects = Text(result.error, style="red") if result.error else objects_text(result.detections)
         lines = [plain(line) for line in result.text.splitlines()]
         table.add_row(str(row.frame_index), clock(result.timestamp_ms), objects, Text(" · ".join(lines)))
+    return table
+
+
+def verification_table(found: Verification) -> Table:
+    """How many frames came out again, and the first of those that did not, as both rows say them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row("job", str(found.verifies))
+    table.add_row("frames", str(found.frames))
+    table.add_row("identical", Text(str(found.identical), style="green"))
+    table.add_row("close", str(found.close))
+    table.add_row("different", Text(str(found.different), style="bold red" if found.different else ""))
+    for frame in found.differences:
+        table.add_row(f"frame {frame.frame_index}", Text(f"stored  {plain(frame.stored.model_dump_json())}"))
+        table.add_row("", Text(f"found   {plain(frame.found.model_dump_json())}"))
     return table
 
 

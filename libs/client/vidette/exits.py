@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.JOB_FAILED: "the job failed",
+    ExitCode.JOB_FAILED: "the job failed, or does not hold",
     ExitCode.REFUSED: "wrong usage, or the input was refused",
     ExitCode.NOT_FOUND: "no such job, or it is not completed",
     ExitCode.UNAVAILABLE: "the service is unavailable",

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from vidette.answers import bad_address, from_response, from_transport, is_loopback, read
 from vidette.errors import ClientCode, ServiceUnavailable, VidetteError, job_failure, own_error
-from vidette.models import JobState, JobStatus, Pipeline, ResultFacts
+from vidette.models import JobState, JobStatus, Pipeline, ResultFacts, Verification
 from vidette.retry import RetryPolicy, is_transient, may_send_again
 from vidette.upload import Progress
 
@@ -164,6 +164,23 @@ class Service:
     def cancel(self, job_id: UUID) -> Flow[JobStatus]:
         response = yield from self.asked(Ask("POST", f"/video/cancel/{job_id}"))
         return read(JobStatus, response.content, self.base_url)
+
+    def verify(
+        self,
+        job_id: UUID,
+        frames: int | None,
+        seed: int | None,
+        timeout: float | None,
+        on_status: Callable[[JobStatus], None] | None,
+    ) -> Flow[Verification]:
+        bounds = {"frames": frames, "seed": seed}
+        query = httpx.QueryParams({name: bound for name, bound in bounds.items() if bound is not None})
+        # Repeated only where no verification can have been made, as with a submission.
+        response = yield from self.asked(Ask("POST", f"/video/verify/{job_id}?{query}"), may_send_again)
+        verification_id = read(_Submitted, response.content, self.base_url).job_id
+        yield from self.finish(verification_id, timeout, on_status)
+        response = yield from self.asked(Ask("GET", f"/video/verification/{verification_id}"))
+        return read(Verification, response.content, self.base_url)
 
     def wait(
         self, job_id: UUID, timeout: float | None, on_status: Callable[[JobStatus], None] | None

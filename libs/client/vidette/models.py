@@ -90,6 +90,34 @@ class FrameRow(_Answer):
     result: FrameResult
 
 
+class Differing(_Answer):
+    """A frame that came out otherwise than it is stored."""
+
+    frame_index: int
+    stored: FrameResult
+    found: FrameResult
+
+
+class Verification(_Answer):
+    """What came of some frames of a completed job that were decoded and analysed once more.
+
+    `identical` frames have the same row, `close` ones differ in their numbers only, by no more than 0.001. `differences` are the
+    first of the `different` ones.
+    """
+
+    job_id: UUID
+    verifies: UUID
+    frames: int
+    identical: int
+    close: int
+    different: int
+    differences: tuple[Differing, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return self.frames > 0 and self.different == 0
+
+
 class ModelRef(_Answer):
     """One version of one model, and the digest of its file."""
 

@@ -18,10 +18,11 @@ from vidette_core.adapters.postgres.planning import PostgresPlanning
 from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.segments import PostgresSegments
 from vidette_core.adapters.postgres.submissions import PostgresSubmissions
+from vidette_core.adapters.postgres.verifying import PostgresVerifying
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.jobs import DEFAULT_TENANT
 from vidette_core.ports.blobs import BlobStore
-from vidette_core.ports.jobs import Cancelling, JobReader, Planning, Segments, Submissions
+from vidette_core.ports.jobs import Cancelling, JobReader, Planning, Segments, Submissions, Verifying
 from vidette_core.ports.wakeup import Wakeup
 from vidette_core.settings import (
     CatalogSettings,
@@ -46,6 +47,7 @@ class Services:
     submissions: Submissions
     reader: JobReader
     cancelling: Cancelling
+    verifying: Verifying
     segments: Segments
     planning: Planning
     uploads: UploadSettings
@@ -85,6 +87,7 @@ async def services_from_environment() -> AsyncIterator[Services]:
             submissions=PostgresSubmissions(database),
             reader=PostgresReader(database),
             cancelling=PostgresCancelling(database),
+            verifying=PostgresVerifying(database),
             segments=PostgresSegments(database, lease_s=lease.lease_s, max_stalled_claims=lease.max_stalled_claims),
             planning=PostgresPlanning(database),
             uploads=UploadSettings(),

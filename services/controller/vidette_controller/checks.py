@@ -203,7 +203,8 @@ def too_few_workers(case: Case) -> Action | None:
     """The plan made more segments than there are workers for, or the launched job is behind what the row gave it."""
     assert case.launched is not None, "not_launched comes first"
     job, launched = case.job, case.launched
-    wanted = sum(not segment.done for segment in job.segments)
+    unfinished = sum(not segment.done for segment in job.segments)
+    wanted = min(unfinished, job.max_workers or unfinished)
     if wanted <= launched.workers or job.launch_uid is None:
         return None
     if launched.workers >= job.workers and case.workers >= case.policy.max_workers:

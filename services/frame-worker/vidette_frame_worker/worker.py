@@ -133,7 +133,7 @@ class Worker:
     def _analyse_video(self, video: Video, claim: SegmentClaim, session: Session, lease: Lease) -> None:
         window_end = claim.window_end if claim.planned else session.plan(_plan_of(video))
         sampling = Sampling(claim.frame_stride, claim.max_frames)
-        if claim.window_end is not None and claim.expected_samples != max(1, sampling.count(video.index.frame_count)):
+        if claim.expected_samples not in (None, max(1, sampling.count(video.index.frame_count))):
             raise PlanDoesNotHold("the video's index was read differently when it was planned")
         end = run_segment(
             _frames(video, claim, window_end),

@@ -110,6 +110,8 @@ class Job:
     text: TextCounts | None
     created_at: datetime
     updated_at: datetime
+    verifies: UUID | None = None
+    """The job whose results this one looks at again."""
 
 
 @dataclass(frozen=True, slots=True)

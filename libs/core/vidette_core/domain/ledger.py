@@ -6,6 +6,7 @@ balance is never completed; that would be the one lie this system must not tell.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,28 +40,41 @@ class Imbalance:
     reason: str
 
 
-def reconcile(segments: Sequence[SegmentRecord], entries: Iterable[Entry]) -> Tally | Imbalance:
-    """The job's tally, or why there is none. `entries` may come in any order."""
-    at = 0
+def reconcile(
+    segments: Sequence[SegmentRecord], entries: Iterable[Entry], *, has_gaps: bool = False
+) -> Tally | Imbalance:
+    """The job's tally, or why there is none. `entries` may come in any order.
+
+    Args:
+        has_gaps: the segments need not meet, nor begin at sample 0: those of a verification are drawn at random.
+    """
+    at, runs = 0, list[tuple[int, int]]()
     for segment in sorted(segments, key=lambda record: record.first_sample):
         if segment.state is not SegmentState.DONE or segment.end_sample is None:
             return Imbalance(f"segment {segment.index} is not done")
-        if segment.first_sample != at:
+        if segment.first_sample != at and not (has_gaps and segment.first_sample > at):
             return Imbalance(f"segment {segment.index} begins at sample {segment.first_sample}, not at {at}")
         if segment.next_sample != segment.end_sample:
             return Imbalance(f"segment {segment.index} ends at {segment.next_sample}, not at {segment.end_sample}")
         at = segment.end_sample
-    return _add_up(sorted(entries, key=lambda entry: entry.first_sample), at)
+        runs.append((segment.first_sample, at))
+    return _add_up(sorted(entries, key=lambda entry: entry.first_sample), runs)
 
 
-def _add_up(entries: Sequence[Entry], samples: int) -> Tally | Imbalance:
-    at, tally = 0, Tally()
-    for entry in entries:
-        if entry.first_sample != at:
-            return Imbalance(f"a chunk begins at sample {entry.first_sample} where {at} is next")
-        at, tally = at + entry.tally.frames, tally + entry.tally
-    if at != samples:
-        return Imbalance(f"the chunks end at sample {at}, the segments at {samples}")
+def _add_up(entries: Sequence[Entry], runs: Sequence[tuple[int, int]]) -> Tally | Imbalance:
+    """`runs`: the samples [first, end) of each segment, which the entries have to fill one after the other."""
+    tally, left = Tally(), deque(entries)
+    for at, end in runs:
+        while at < end:
+            if not left or left[0].first_sample != at:
+                found = f"a chunk begins at sample {left[0].first_sample}" if left else "the chunks end"
+                return Imbalance(f"{found} where {at} is next")
+            entry = left.popleft()
+            at, tally = at + entry.tally.frames, tally + entry.tally
+        if at != end:
+            return Imbalance(f"a chunk ends at sample {at}, its segment at {end}")
+    if left:
+        return Imbalance(f"a chunk begins at sample {left[0].first_sample}, where no segment is")
     return tally
 
 

@@ -39,6 +39,8 @@ class RunningJob:
     segments: tuple[RunningSegment, ...]
     workers: int = 1
     """How many it has been given, within the caps."""
+    max_workers: int | None = None
+    """The most that it may be given; None: as many as the caps allow."""
     more_memory: bool = False
     """An earlier attempt ran out of memory: all that follow are launched with more."""
     pipeline_id: str = ""

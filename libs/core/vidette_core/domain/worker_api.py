@@ -59,7 +59,7 @@ class SegmentClaim(_Message):
     """The sample behind the segment's last one; None where only the decoder will know, and then not sent: workers of before
     an upgrade, which know no windows, go on with what has none."""
     expected_samples: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
-    """How many the plan expects of the whole video, where there is a window: a worker that reads another index says so."""
+    """How many the plan expects of the whole video, where an index made the window: a worker that reads another one says so."""
     in_decoder_order: bool = Field(default=False, exclude_if=lambda value: not value)
     """A worker found that the index cannot say which frame is which: count what the decoder hands out. Sent only where it is so:
     workers of before an upgrade do not know it, and none of theirs has found it."""

@@ -90,6 +90,16 @@ class Cancelling(Protocol):
         """
 
 
+class Verifying(Protocol):
+    async def request(
+        self, job_id: UUID, verification_id: UUID, frames: int, seed: int, tenant: str = DEFAULT_TENANT
+    ) -> None:
+        """Make a `pending` job that analyses some of a completed job's frames once more, drawn by `seed`.
+
+        Raises `NotFound`, and `Conflict` where the job is not completed, or is a verification itself.
+        """
+
+
 class Fenced(Conflict):
     """The fence is not in force: another worker has taken over, or the job is over."""
 
@@ -115,7 +125,7 @@ class Claimed:
     window_end: int | None
     """The sample behind the segment's last one; None where only the decoder will know."""
     expected_samples: int | None
-    """How many the plan expects of the whole video; None without a window."""
+    """How many the plan expects of the whole video; None without a window, and for a verification, whose windows are drawn."""
     in_decoder_order: bool
     """The index cannot say which frame is which: what the decoder hands out is counted, from the video's first frame on."""
     planned: bool

@@ -1,4 +1,4 @@
-"""The public ASGI app: the contract's three routes, cancelling, the pipelines, health and readiness."""
+"""The public ASGI app: the contract's three routes, cancelling, verifying, the pipelines, health and readiness."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from vidette_api.http_errors import install_error_handlers
-from vidette_api.public import cancel, pipelines, results, status, submit
+from vidette_api.public import cancel, pipelines, results, status, submit, verify
 from vidette_api.request_log import RequestLog
 from vidette_api.request_span import NO_TELEMETRY
 from vidette_api.wiring import Services
@@ -45,7 +45,7 @@ def public_app(services: Services) -> FastAPI:
     install_error_handlers(app)
     app.state.services = services
     app.state.upload_slots = submit.UploadSlots(services.uploads.max_at_once)
-    for feature in (submit, status, results, cancel, pipelines):
+    for feature in (submit, status, results, cancel, verify, pipelines):
         app.include_router(feature.router)
     app.router.routes.extend(health_routes({"database": services.database.ping, "store": services.store.ping}))
     app.add_middleware(RequestLog, name="public")

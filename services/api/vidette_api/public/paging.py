@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
-from vidette_api.public.form import refused
-from vidette_api.public.parameters import whole_number
+from vidette_api.public.parameters import given_once, whole_number
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 
 MOST = 2**53
@@ -36,13 +35,7 @@ class Page:
 
 def page_asked(query: Iterable[tuple[str, str]]) -> tuple[int | None, str | None]:
     """`limit` and `cursor` of a query. Raises `DomainError` for a wrong number, and for a name twice or unknown."""
-    given: dict[str, str] = {}
-    for name, value in query:
-        if name not in _PARAMETERS:
-            raise refused(f"Unknown query parameter {name[:100]!r}. Allowed are {', '.join(_PARAMETERS)}.")
-        if name in given:
-            raise refused(f"The query parameter {name} was given twice; it is allowed once.")
-        given[name] = value
+    given = given_once(query, _PARAMETERS)
     limit = given.get("limit")
     return None if limit is None else whole_number("limit", limit, MOST), given.get("cursor")
 

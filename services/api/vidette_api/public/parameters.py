@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from vidette_api.catalog import CurrentCatalog
@@ -69,6 +70,18 @@ class ParameterReader:
             message = f"Unknown pipeline_id {_shown(value)}. Allowed: {self._allowed}."
             raise DomainError(Problem(ErrorCode.UNKNOWN_PIPELINE, message))
         return pipeline
+
+
+def given_once(query: Iterable[tuple[str, str]], allowed: Collection[str]) -> dict[str, str]:
+    """The parameters of a query. Raises `DomainError` for a name twice or unknown."""
+    given: dict[str, str] = {}
+    for name, value in query:
+        if name not in allowed:
+            raise refused(f"Unknown query parameter {name[:100]!r}. Allowed are {', '.join(allowed)}.")
+        if name in given:
+            raise refused(f"The query parameter {name} was given twice; it is allowed once.")
+        given[name] = value
+    return given
 
 
 def whole_number(name: str, value: str, largest: int) -> int:

@@ -29,6 +29,9 @@ from vidette_core.telemetry.logs import job_in_logs
 router = APIRouter(tags=["video"])
 NOT_COMPLETED = Problem(ErrorCode.NOT_COMPLETED, "Job not completed")
 """The sentence is part of the contract."""
+_NO_RESULTS = Problem(
+    ErrorCode.NOT_FOUND, "This job verifies another and has no results. Ask /video/verification/<its id> what it found."
+)
 _log = structlog.get_logger(__name__)
 
 # Declared here and read by `page_asked`: its sentences are ours, and it sees a name that is given twice or unknown.
@@ -61,6 +64,8 @@ async def results(
     del limit, cursor
     most, at = page_asked(request.query_params.multi_items())
     job = await find_job(services, job_id)
+    if job.verifies is not None:
+        raise DomainError(_NO_RESULTS)
     if job.state is not JobState.COMPLETED or job.tally is None:
         raise DomainError(NOT_COMPLETED)
     page = page_of(job.id, job.tally.frames, most, at)

@@ -12,7 +12,7 @@ from vidette_api.http_errors import ERROR_HEADER, STATUS
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.jobs import JobState
 from vidette_core.domain.pipelines import ModelRef, Origin
-from vidette_core.domain.results import FrameRow
+from vidette_core.domain.results import FrameResult, FrameRow
 
 
 def utc(moment: datetime) -> str:
@@ -94,6 +94,31 @@ class JobResults(_Answer):
     updated_at: Moment
     models: tuple[ModelRef, ...]
     summary: Summary
+
+
+class Differing(_Answer):
+    """A frame that came out otherwise than it is stored."""
+
+    frame_index: int
+    stored: FrameResult
+    found: FrameResult
+
+
+class Verification(_Answer):
+    """`verifies` is the job whose frames were analysed once more.
+
+    `identical` frames have the same row, byte for byte. `close` ones differ in their numbers only, by no more than 0.001,
+    absolutely or relatively: a model's sums depend on what else is in its batch. `differences` are the first 20 of the
+    `different` ones.
+    """
+
+    job_id: UUID
+    verifies: UUID
+    frames: int
+    identical: int
+    close: int
+    different: int
+    differences: tuple[Differing, ...]
 
 
 class DetectorAnswer(_Answer):

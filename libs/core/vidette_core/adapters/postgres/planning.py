@@ -10,6 +10,7 @@ from sqlmodel import col
 from vidette_core.adapters.postgres.engine import Database, changed, database_now
 from vidette_core.adapters.postgres.fencing import add_warnings, held, lock_segments
 from vidette_core.adapters.postgres.schema import ChunkRow, JobRow, SegmentRow
+from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.jobs import Fence, JobWarning, SegmentState
 from vidette_core.domain.planning import Plan, Window
 from vidette_core.ports.errors import Conflict
@@ -34,6 +35,9 @@ _SECONDS_PER_SAMPLE = text(
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / samples) FROM steps WHERE seconds IS NOT NULL
     """
 )
+
+
+_READ_OTHERWISE = "The video is read otherwise than when it was analysed, so its results cannot be verified."
 
 
 class PostgresPlanning:
@@ -75,6 +79,9 @@ class PostgresPlanning:
             job = await session.get_one(JobRow, fence.job_id)
             if job.expected_samples is None:
                 raise Conflict("there is no plan yet")
+            if job.verifies is not None:
+                segment.error_code, segment.error_message = ErrorCode.INTERNAL.value, _READ_OTHERWISE
+                return
             if segment.state is not SegmentState.OPEN:
                 raise Fenced("the segment is done")
             first = segments[0]

@@ -26,7 +26,8 @@ PAGE = 500
 _JOB = """
     SELECT jobs.id, jobs.tenant, jobs.state::text AS state, pipelines.id AS pipeline_id, jobs.pipeline_digest,
            frame_stride, max_frames, chunk_frames, progress, error_code, error_message, warnings,
-           frames_ok, frames_decode_error, frames_model_error, lines_read, lines_reused, created_at, updated_at
+           frames_ok, frames_decode_error, frames_model_error, lines_read, lines_reused, created_at, updated_at,
+           jobs.verifies
     FROM jobs JOIN pipelines ON pipelines.digest = jobs.pipeline_digest
     WHERE jobs.id = $1 AND jobs.tenant = $2
 """
@@ -105,6 +106,7 @@ def _job(row: asyncpg.Record) -> Job:
         text=None if row["lines_read"] is None else TextCounts(row["lines_read"], row["lines_reused"] or 0),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        verifies=row["verifies"],
     )
 
 

@@ -176,8 +176,9 @@ class PostgresSchedule:
             job = await session.get(JobRow, job_id, with_for_update={"key_share": True})
             if job is None or job.state is not JobState.RUNNING or job.cancel_requested_at:
                 return None
-            balance = await _balance(session, job_id)
-            problem = judge(balance)
+            balance = await _balance(session, job_id, has_gaps=job.verifies is not None)
+            # Frames that err are no failure of a verification: it is there to tell whether they erred before.
+            problem = judge(balance) if job.verifies is None or isinstance(balance, Imbalance) else None
             values: dict[str, object] = {
                 "state": JobState.FAILED if problem else JobState.COMPLETED,
                 "progress": job.progress if problem else 1.0,
@@ -239,7 +240,7 @@ def _first_segment(job_id: UUID) -> Insert:
     return insert(SegmentRow).values(values).on_conflict_do_nothing()
 
 
-async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
+async def _balance(session: AsyncSession, job_id: UUID, *, has_gaps: bool) -> Tally | Imbalance:
     segments = await session.execute(select(SegmentRow).where(col(SegmentRow.job_id) == job_id))
     records = [
         SegmentRecord(row.index, SegmentState(row.state), row.first_sample, row.next_sample, row.end_sample)
@@ -247,7 +248,8 @@ async def _balance(session: AsyncSession, job_id: UUID) -> Tally | Imbalance:
     ]
     counts = (col(ChunkRow.ok), col(ChunkRow.decode_error), col(ChunkRow.model_error))
     chunks = await session.execute(select(col(ChunkRow.first_sample), *counts).where(col(ChunkRow.job_id) == job_id))
-    return reconcile(records, [Entry(first_sample, Tally(*ends)) for first_sample, *ends in chunks])
+    entries = [Entry(first_sample, Tally(*ends)) for first_sample, *ends in chunks]
+    return reconcile(records, entries, has_gaps=has_gaps)
 
 
 async def _text_counts(session: AsyncSession, job_id: UUID) -> TextCounts:
@@ -269,6 +271,7 @@ def _running_job(job: JobRow, pipeline_id: str, segments: Sequence[SegmentRow]) 
         cancelled=job.cancel_requested_at is not None,
         segments=tuple(_running_segment(row) for row in segments),
         workers=job.workers,
+        max_workers=job.max_workers,
         more_memory=job.more_memory,
         pipeline_id=pipeline_id,
         traceparent=job.traceparent,

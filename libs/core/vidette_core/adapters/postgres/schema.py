@@ -65,6 +65,8 @@ class JobRow(SQLModel, table=True):
     chunk_frames: int | None = None
     max_workers: int | None = None
     """The most workers at once that the job's client wants; null: as many as the installation allows."""
+    verifies: UUID | None = Field(default=None, foreign_key="jobs.id", ondelete="CASCADE", index=True)
+    """The job whose results this one looks at again; null for all jobs that were submitted."""
 
     attempt: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     stalled_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})

@@ -53,7 +53,8 @@ class PostgresSegments:
             fence = Fence(job_id, segment.index, segment.epoch)
             planned = job.expected_samples is not None
             lease_s = self._lease.total_seconds()
-            expected = job.expected_samples if segment.window_end is not None else None
+            is_planned_by_index = segment.window_end is not None and job.verifies is None
+            expected = job.expected_samples if is_planned_by_index else None
             at, end = segment.next_sample, segment.window_end
             return Claimed(fence, at, end, expected, segment.in_decoder_order, planned, lease_s, _terms(job))
 

@@ -1,0 +1,101 @@
+"""The gateway's real app over real PostgreSQL and a real store, called as workers call it.
+
+    async with gateway(postgres_url, s3) as place:
+        answer = await place.call("GET", "/v1/source", token)
+
+Nothing listens where NATS should be: a wake-up that is not heard is no error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters
+from tests.support.servers import StoreEndpoint
+from tests.support.stores import blob_store
+from vidette_api.gateway.app import gateway_app
+from vidette_api.settings import AnalysisSettings, ParallelSettings, UploadSettings
+from vidette_api.wiring import Services
+from vidette_core.adapters.nats import NatsWakeup
+from vidette_core.domain.pipelines import Catalog
+from vidette_core.settings import TokenSettings, WakeupSettings
+from vidette_core.tokens import Tokens
+
+CONTENT = b"compressed rows"
+INDEX = {"width": 64, "height": 48, "frames": 2000, "duration_ms": 80_000.0, "has_increasing_timestamps": True}
+"""Of a video that is worth three workers here, where a job samples 600 of its frames."""
+SECRET = "s" * 64
+"""The installation's key, long enough for any hash."""
+
+
+def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: bytes = CONTENT, **changes: Any) -> dict[str, Any]:
+    """What a worker says of a chunk."""
+    digest = hashlib.sha256(content).hexdigest()
+    counts = {"ok": frames, "decode_error": 0, "model_error": 0}
+    return {"first_sample": first_sample, **counts, "bytes": len(content), "sha256": digest, **changes}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """`services` are the very objects that the app uses, `db` its database's adapters, the controller's among them."""
+
+    db: Adapters
+    services: Services
+    http: httpx.AsyncClient
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.services.tokens
+
+    async def call(self, method: str, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return await self.http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+
+    async def claim(self, job_id: UUID, pod: str = "pod-1", attempt: int = 1) -> dict[str, Any]:
+        response = await self.call("POST", "/v1/claim", self.tokens.job_token(job_id, attempt), {"pod": pod})
+        assert response.status_code == 200
+        answer: dict[str, Any] = response.json()["answer"]
+        return answer
+
+    async def upload(self, token: str, message: dict[str, Any], content: bytes = CONTENT) -> None:
+        address = (await self.call("POST", "/v1/chunks/upload", token, message)).json()["url"]
+        await put(address, content)
+
+
+async def put(address: str, content: bytes) -> None:
+    """By a presigned address."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        (await client.put(address, content=content)).raise_for_status()
+
+
+@asynccontextmanager
+async def gateway(database_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway]:
+    wakeup = NatsWakeup(WakeupSettings(url=SecretStr("nats://127.0.0.1:1"), timeout_s=0.1))
+    async with adapters(database_url) as db, blob_store(s3) as store:
+        services = Services(
+            database=db.database,
+            store=store,
+            wakeup=wakeup,
+            catalog=lambda: Catalog(pipelines=(PIPELINE,)),
+            tokens=Tokens(TokenSettings(secret=SecretStr(SECRET))),
+            submissions=db.submissions,
+            reader=db.reader,
+            cancelling=db.cancelling,
+            verifying=db.verifying,
+            segments=db.segments,
+            planning=db.planning,
+            uploads=UploadSettings(),
+            analysis=AnalysisSettings(),
+            parallel=ParallelSettings(frame_cost_s=100, max_workers_per_job=3),
+        )
+        transport = httpx.ASGITransport(gateway_app(services))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            yield Gateway(db, services, http)
+    await wakeup.close()
