@@ -97,3 +97,12 @@ async def test_a_port_that_accepts_and_never_answers_costs_a_bounded_time_too() 
         await sender.wake(uuid4())
         assert time.monotonic() - began < 10
     silent.close()
+
+
+async def test_closing_is_quiet_though_nats_has_gone_with_a_wake_up_still_unsent(server: NatsServer) -> None:
+    sender = NatsWakeup(WakeupSettings(url=SecretStr(server.url), timeout_s=0.5))
+    await sender.wake(uuid4())
+    server.child.kill()
+    await asyncio.sleep(0.5)  # until the connection is seen to have ended
+    await sender.wake(uuid4())
+    await sender.close()

@@ -68,7 +68,7 @@ class NatsWakeup:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.close()
+            await _close(self._client, self._settings.timeout_s)
 
     async def _jetstream(self) -> JetStreamContext:
         async with self._connecting:
@@ -91,9 +91,17 @@ class NatsWakeup:
                     error_cb=_on_error,
                 )
         except BaseException:
-            await client.close()
+            await _close(client, self._settings.timeout_s)
             raise
         return client
+
+
+async def _close(client: Client, limit_s: float) -> None:
+    """The client sends what is still unsent, and fails where the connection has gone: nobody needs it any more."""
+    # RuntimeError is uvloop's word for it.
+    with suppress(*_TROUBLE, RuntimeError):
+        async with asyncio.timeout(limit_s):
+            await client.close()
 
 
 async def _on_error(error: Exception) -> None:
