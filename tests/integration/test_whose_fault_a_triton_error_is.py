@@ -87,7 +87,7 @@ def test_an_output_of_the_right_shape_without_bytes_is_a_sick_server(
     speaker.raw = np.float32(2.5).tobytes()
     assert ask(inference) == 2.5
     speaker.raw = b""
-    with pytest.raises(Unavailable, match="too few bytes"):
+    with pytest.raises(Unavailable, match="other bytes than promised"):
         ask(inference)
 
 

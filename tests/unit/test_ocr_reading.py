@@ -36,8 +36,8 @@ def test_trouble_at_the_server_passes_through_unchanged(model: str, trouble: Por
     assert caught.value is trouble
 
 
-@pytest.mark.parametrize(("ids", "prob"), [((1, 2), 0.49), ((0, 0), 0.9), ((3, 3), 0.9), ((1, 2), float("nan"))])
-def test_what_is_unsure_empty_blank_or_not_a_number_is_no_line(ids: tuple[int, ...], prob: float) -> None:
+@pytest.mark.parametrize(("ids", "prob"), [((1, 2), 0.49), ((0, 0), 0.9), ((3, 3), 0.9)])
+def test_what_is_unsure_empty_or_blank_is_no_line(ids: tuple[int, ...], prob: float) -> None:
     assert TextRecogniser(READER, MadeUpModels(ids=ids, prob=prob)).read(bars(100)) == ()
 
 

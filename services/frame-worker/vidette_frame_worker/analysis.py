@@ -28,7 +28,8 @@ from vidette_frame_worker.video import DecodedFrame
 
 T = TypeVar("T")
 _REFUSES = (
-    "A model of the pipeline refuses every frame. The operator finds the reason in the worker's log, by the job's id."
+    "A model of the pipeline refuses every frame, or does not answer as it should. The operator finds the reason in the"
+    " worker's log, by the job's id."
 )
 _NOT_SERVED = (
     "Triton answers, but does not serve what the job needs: {}. The operator puts it back; then submit the video again."

@@ -9,6 +9,7 @@ from vidette_core.domain.pipelines import Detector
 from vidette_core.domain.results import MAX_DETECTIONS, Detection
 from vidette_core.ports.errors import Rejected
 from vidette_core.ports.inference import Inference
+from vidette_frame_worker.answers import expect_probabilities, expected
 from vidette_frame_worker.letterbox import letterbox
 
 DECIMALS = 2
@@ -27,19 +28,23 @@ class ObjectDetector:
 
         Raises:
             Unavailable, Rejected: what the models' server answered.
-            Rejected: it answered numbers that are no objects.
+            Rejected: it answered what are no objects.
         """
         square, fitted = letterbox(image, self._detector.size, self._detector.letterbox)
         outputs = ("boxes", "scores", "classes")
         answer = self._inference.infer(self._detector.model, {"frames": square[None]}, outputs)
-        scores, classes = answer["scores"][0], answer["classes"][0]
+        boxes = expected(answer, "boxes", np.float32, (1, None, 4))[0]
+        scores = expected(answer, "scores", np.float32, (1, len(boxes)))[0]
+        classes = expected(answer, "classes", np.int32, (1, len(boxes)))[0]
         kept = np.flatnonzero((scores >= self._detector.score_threshold) & self._wanted(classes))[:MAX_DETECTIONS]
-        corners = answer["boxes"][0][kept].astype(np.float32)
+        corners = boxes[kept]
         # All scores, since NaN compares false and would be taken for an empty frame.
         if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
             raise Rejected("the detector answered a box or a score that is not a finite number")
-        boxes = fitted.to_frame(corners)
-        rows = zip(boxes.tolist(), scores[kept].tolist(), classes[kept].tolist(), strict=True)
+        expect_probabilities("scores", scores[kept])
+        if not (corners[:, :2] <= corners[:, 2:]).all():
+            raise Rejected("the detector answered a box that ends before it begins")
+        rows = zip(fitted.to_frame(corners).tolist(), scores[kept].tolist(), classes[kept].tolist(), strict=True)
         return tuple(self._detection(*row) for row in rows)
 
     def _wanted(self, classes: NDArray[np.int32]) -> NDArray[np.bool_] | bool:

@@ -9,6 +9,7 @@ ended in an error of ONNX Runtime that is not about memory or the device. Everyt
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +40,8 @@ _CHANNEL_OPTIONS = (
     # A server whose machine vanished sends no reset: without keep-alives its connection would be used for a quarter of an hour.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Any ping unanswered for so long ends the connection: 60 s by default, whatever the keep-alive's own limit says.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     # After a server's restart the next attempt would by default come up to two minutes later.
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5_000),
@@ -164,10 +167,9 @@ def _input(name: str, array: Tensor) -> triton.InferInput:
 def _output(result: triton.InferResult, name: str, model: ModelRef) -> Tensor:
     try:
         array: Tensor | None = result.as_numpy(name)
-    except (
-        ValueError
-    ) as error:  # fewer bytes than the shape promises: numpy 2 in a Python stub answers so, without an error
-        raise Unavailable(f"Triton answered output {name} of {model.name} with too few bytes") from error
+    # Other bytes than dtype and shape promise: numpy 2 in a Python stub answers with too few, without an error.
+    except (ValueError, struct.error) as error:
+        raise Unavailable(f"Triton answered output {name} of {model.name} with other bytes than promised") from error
     if array is None:
         raise Unavailable(f"Triton answered {model.name} without output {name}")
     return array

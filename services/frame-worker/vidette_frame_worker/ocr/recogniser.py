@@ -10,6 +10,7 @@ from vidette_core.domain.pipelines import TextReader
 from vidette_core.domain.results import MAX_TEXT, TextLine
 from vidette_core.ports.errors import Rejected
 from vidette_core.ports.inference import Inference
+from vidette_frame_worker.answers import expect_probabilities, expected
 from vidette_frame_worker.ocr import boxes, canvas, ctc, likeness, strips
 from vidette_frame_worker.ocr.boxes import Quad
 from vidette_frame_worker.ocr.canvas import Boxes, Canvas, Picture
@@ -41,7 +42,6 @@ class TextRecogniser:
         return tuple(
             TextLine(text=text, confidence=confidence, polygon=_polygon(polygon))
             for (text, confidence), polygon in zip(readings, polygons, strict=True)
-            # What is NaN compares false, and is left out too.
             if text.strip() and confidence >= self._reader.confidence_threshold
         )
 
@@ -59,8 +59,9 @@ class TextRecogniser:
     def _find(self, surface: Canvas) -> Boxes:
         images = canvas.detection_input(surface)
         answer = self._inference.infer(self._reader.detection, {"images": images}, ("prob",))
+        probability = expected(answer, "prob", np.uint8, (1, 1, *images.shape[1:3]))[0, 0]
         height, width = surface.pixels.shape[:2]
-        return boxes.find_boxes(answer["prob"][0, 0], width, height)
+        return boxes.find_boxes(probability, width, height)
 
     def _recognise(self, surface: Canvas, found: Boxes, seat: Seat) -> list[Reading]:
         requests = strips.plan(found)
@@ -74,10 +75,14 @@ class TextRecogniser:
 
     def _ask(self, images: Picture) -> tuple[Reading, ...]:
         answer = self._inference.infer(self._reader.recognition, {"images": images}, ("ids", "probs"))
-        if np.any((answer["ids"] < 0) | (answer["ids"] > len(self._reader.alphabet))):
+        ids = expected(answer, "ids", np.int32, (len(images), None))
+        probs = expected(answer, "probs", np.float32, ids.shape)
+        if ids.shape[1] > images.shape[2]:
+            raise Rejected("the recogniser answered more steps than the strips have columns")
+        if np.any((ids < 0) | (ids > len(self._reader.alphabet))):
             raise Rejected("the recogniser answered a class that its alphabet does not have")
-        rows = zip(answer["ids"], answer["probs"], strict=True)
-        return tuple(ctc.decode(ids, probs, self._reader.alphabet) for ids, probs in rows)
+        expect_probabilities("probs", probs)
+        return tuple(ctc.decode(*row, self._reader.alphabet) for row in zip(ids, probs, strict=True))
 
 
 def _parts_of(requests: Sequence[Request], wanted: frozenset[int]) -> Iterator[Request]:
