@@ -43,20 +43,18 @@ class S3BlobStore:
         await self._run(lambda: self._quick.head_bucket(Bucket=self._bucket), self._ping_threads)
 
     async def create_upload(self, key: str) -> str:
-        answer = await self._run(lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=key))
-        return answer["UploadId"]
+        return await self._run(lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"])
 
     async def upload_part(self, key: str, upload_id: str, number: int, body: bytes | bytearray) -> str:
-        answer = await self._run(
+        return await self._run(
             lambda: self._client.upload_part(
                 Bucket=self._bucket,
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
                 Body=body,  # type: ignore[arg-type]  # botocore takes a bytearray as well, its stubs do not know
-            )
+            )["ETag"]
         )
-        return answer["ETag"]
 
     async def complete_upload(self, key: str, upload_id: str, etags: Mapping[int, str]) -> None:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())]
@@ -86,16 +84,18 @@ class S3BlobStore:
 
     def _read(self, key: str, max_bytes: int) -> bytes:
         answer = self._client.get_object(Bucket=self._bucket, Key=key)
+        length = answer["ContentLength"]
         with answer["Body"] as body:
             # The store's word for the length saves reading; the bytes themselves decide.
-            content = body.read(max_bytes + 1) if answer["ContentLength"] <= max_bytes else None
+            content = body.read(max_bytes + 1) if length <= max_bytes else None
         if content is None or len(content) > max_bytes:
             raise Rejected(f"the object {key} is larger than {max_bytes} bytes")
+        if len(content) < length:  # botocore sees to that only where it is asked for all there is
+            raise Unavailable(f"the store broke off in the middle of {key}")
         return content
 
     async def size(self, key: str) -> int:
-        answer = await self._run(lambda: self._client.head_object(Bucket=self._bucket, Key=key))
-        return answer["ContentLength"]
+        return await self._run(lambda: self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         token: str | None = None
@@ -163,6 +163,8 @@ def _translating() -> Iterator[None]:
         raise _translated(error) from error
     except (BotoCoreError, OSError) as error:
         raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
+    except KeyError as error:
+        raise Unavailable(f"the store answers without what it was asked for: {error}") from error
 
 
 def _translated(error: ClientError) -> PortError:
