@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +20,7 @@ from tests.support.code_reader import add_code_pipeline
 from tests.support.processes import wait_until
 from tests.support.servers import part_environment
 from tests.support.stacks import HASTE, free_port
+from tests.support.tcp_proxy import Mode, TcpProxy
 from vidette_local import credentials
 from vidette_local.parts.part import Part, running
 from vidette_local.parts.s3 import S3Part
@@ -40,57 +40,23 @@ class Weather(StrEnum):
     """Connections stay open and new ones are accepted; nothing is answered on either, not even when the weather is fine again."""
 
 
+_MODES = {Weather.FINE: Mode.PASS, Weather.ERRORS: Mode.CUT, Weather.SILENCE: Mode.MUTE}
+
+
 class StoreWay:
-    """A proxy at `port` to `target`, in a thread of its own. `answered` counts the requests answered with 500."""
+    """A proxy at `port` to `target`. `answered` counts the requests answered with 500, `swallowed` what nobody will answer."""
 
     def __init__(self, port: int, target: int) -> None:
-        self._port, self._target = port, target
-        self._weather = Weather.FINE
-        self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.answered = self.swallowed = 0
+        self._proxy = TcpProxy("127.0.0.1", target, local_port=port, instead=self._refuse)
+        self.start, self.stop = self._proxy.start, self._proxy.stop
+        self.answered = 0
 
-    def start(self) -> None:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+    @property
+    def swallowed(self) -> int:
+        return self._proxy.met
 
     def be(self, weather: Weather) -> None:
-        self._loop.call_soon_threadsafe(self._change, weather)
-
-    def _change(self, weather: Weather) -> None:
-        self._weather = weather
-        if weather is Weather.ERRORS:
-            for writer in self._open:
-                writer.transport.abort()
-
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
-
-    async def _end(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with suppress(OSError, EOFError):
-            if self._weather is Weather.ERRORS:
-                await self._refuse(reader, writer)
-            else:
-                await self._pass_on(reader, writer)
-        writer.close()
-        self._tasks.discard(task)
+        self._proxy.be(_MODES[weather])
 
     async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -100,24 +66,6 @@ class StoreWay:
         async with asyncio.timeout(2):  # the rest of the body, so that the answer is read before the connection ends
             while await reader.read(_PIECE):
                 pass
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        self._open |= {writer, back}
-        try:
-            await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
-        finally:
-            self._open -= {writer, back}
-            back.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(_PIECE):
-            if self._weather is Weather.SILENCE:
-                self.swallowed += 1
-                await asyncio.Event().wait()  # until the proxy ends: who waits for an answer has to give up by itself
-            writer.write(piece)
-            await writer.drain()
-        writer.close()
 
 
 class StorePart(Part, Protocol):
