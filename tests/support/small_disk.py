@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,21 @@ class SmallDisk:
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
     """An empty file system; `folder` is where it is mounted. Raises `RuntimeError` where no way is open."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with small_disks({folder: mebibytes}) as (disk,):
+        yield disk
+
+
+@contextmanager
+def small_disks(folders: Mapping[Path, int]) -> Iterator[list[SmallDisk]]:
+    """The same for several, in their order: what is started behind `enter` of one finds all of them."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         for sudo in ([], ["sudo", "-n"]):
-            if _mount(sudo, folder, mebibytes):
-                held.callback(_run, [*sudo, "umount", "--lazy", str(folder)])
-                yield SmallDisk(folder, folder)
+            if _mounted(sudo, folders, held):
+                yield [SmallDisk(folder, folder) for folder in folders]
                 return
-        yield held.enter_context(_in_a_namespace(folder, mebibytes))
+        yield held.enter_context(_in_a_namespace(folders))
 
 
 def fill(folder: Path) -> Path:
@@ -54,9 +61,14 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def _mount(sudo: list[str], folder: Path, mebibytes: int) -> bool:
-    options = f"size={mebibytes}m,uid={os.getuid()},gid={os.getgid()},mode=0711"
-    return _run([*sudo, "mount", "-t", "tmpfs", "-o", options, "vidette-test", str(folder)])
+def _mounted(sudo: list[str], folders: Mapping[Path, int], held: ExitStack) -> bool:
+    """Whether all could be; `held` ends them."""
+    for folder, mebibytes in folders.items():
+        options = f"size={mebibytes}m,uid={os.getuid()},gid={os.getgid()},mode=0711"
+        if not _run([*sudo, "mount", "-t", "tmpfs", "-o", options, "vidette-test", str(folder)]):
+            return False
+        held.callback(_run, [*sudo, "umount", "--lazy", str(folder)])
+    return True
 
 
 def _run(argv: list[str]) -> bool:
@@ -66,11 +78,11 @@ def _run(argv: list[str]) -> bool:
 
 
 @contextmanager
-def _in_a_namespace(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
-    script = (
-        f'mount -t tmpfs -o size={mebibytes}m,mode=0711 vidette-test "$0" && echo mounted && exec sleep {_LIFE_SECONDS}'
-    )
-    argv = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(folder)]
+def _in_a_namespace(folders: Mapping[Path, int]) -> Iterator[list[SmallDisk]]:
+    mount = 'mount -t tmpfs -o "size=$1m,mode=0711" vidette-test "$2"'
+    script = f"while [ $# -gt 0 ]; do {mount} || exit 1; shift 2; done; echo mounted; exec sleep {_LIFE_SECONDS}"
+    pairs = [word for folder, mebibytes in folders.items() for word in (str(mebibytes), str(folder))]
+    argv = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *pairs]
     holder = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
@@ -81,7 +93,7 @@ def _in_a_namespace(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
                 " without a password, or allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0)."
             )
         enter = ("nsenter", "--target", str(holder.pid), "--user", "--mount", "--preserve-credentials")
-        yield SmallDisk(folder, Path(f"/proc/{holder.pid}/root{folder}"), enter)
+        yield [SmallDisk(folder, Path(f"/proc/{holder.pid}/root{folder}"), enter) for folder in folders]
     finally:
         holder.kill()
         holder.communicate()
