@@ -9,7 +9,7 @@ CLUSTER_CORE := real_clips_go_through_real_pods a_pod_is_lost controllers_die_or
 	kubernetes_jobs_keep_the_launchers_promises the_controllers_role_is_what_it_needs images_hold_what_their_service_needs \
 	every_rendering_of_the_chart_is_valid a_release_is_upgraded_rolled_back_and_uninstalled a_long_video_has_many_pods
 
-.PHONY: help setup setup-dev demo up ps down test test-cluster test-cluster-core cluster-programs kind-up kind-cluster kind-down test-stores lint format clean
+.PHONY: help setup setup-dev demo up ps down test chaos test-cluster test-cluster-core cluster-programs kind-up kind-cluster kind-down test-stores lint format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,9 @@ down: setup ## stop the stack
 
 test: setup-dev ## all tests that need no cluster, on real servers
 	$(BIN)/pytest $(ARGS)
+
+chaos: setup-dev ## random faults over many small jobs (N=1000 SEED=… OUT=folder; REPLAY= or SHRINK=schedule.json)
+	$(BIN)/python -m tests.chaos $(N:%=--faults %) $(SEED:%=--seed %) $(OUT:%=--out %) $(REPLAY:%=--replay %) $(SHRINK:%=--shrink %)
 
 test-cluster: cluster-programs ## tests on a real Kubernetes, which is built from its Go modules the first time
 	@test -n "$$VIDETTE_TEST_KUBECONFIG" || PYTHONPATH=deploy/testcluster $(BIN)/python -m vidette_testcluster ingress > /dev/null
