@@ -35,9 +35,7 @@ _PREPARED = 400
 
 
 def _video(source: ByteSource) -> Video:
-    limits = VideoLimitSettings()
-    bounds = Limits(max_pixels=limits.pixels, max_frames=limits.frames, max_duration_s=limits.duration_s)
-    return Video(source, Container.MOV, bounds)
+    return Video(source, Container.MOV, Limits.of(VideoLimitSettings()))
 
 
 def decode(url: str, stride: str) -> tuple[float, float]:

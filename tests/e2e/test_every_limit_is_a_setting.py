@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.clips import write_clip, write_digits_clip
+from tests.support.hostile_clips import one_frame_of_many_pictures, tracks_in_mp4
 from tests.support.public_api import MP4_HEAD
 from tests.support.raw_http import FILE_HEAD, RawAnswer, raw_upload
 from tests.support.stacks import PIPELINE_ID, completed, stack_running, until
@@ -25,6 +26,8 @@ LIMITS = {
     "VIDETTE_LIMIT_PIXELS": str(320 * 180),
     "VIDETTE_LIMIT_FRAMES": "60",
     "VIDETTE_LIMIT_DURATION_S": "3",
+    "VIDETTE_LIMIT_TRACKS": "4",
+    "VIDETTE_LIMIT_DECODE_S": "0.5",
     "VIDETTE_UPLOAD_MAX_BYTES": str(MIB),
     "VIDETTE_UPLOAD_MAX_AT_ONCE": "1",
     "VIDETTE_UPLOAD_TIMEOUT_S": "4",
@@ -82,6 +85,28 @@ def test_duration(client: Client, tmp_path: Path) -> None:
     assert why_it_failed(client, path) == (
         "too_long",
         "It lasts 4 s, and this installation takes 3 s at most. Cut the video and submit the parts.",
+    )
+
+
+def test_tracks(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "tracks.mp4"
+    path.write_bytes(tracks_in_mp4(4))
+    assert len(completed(client, client.submit(path, PIPELINE_ID))) == 5
+    path.write_bytes(tracks_in_mp4(5))
+    assert why_it_failed(client, path) == (
+        "invalid_video",
+        "The file has 5 tracks or more, and this installation takes 4 at most. "
+        "Export the video with the pictures alone and submit it again.",
+    )
+
+
+def test_the_time_that_a_frame_takes(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "slow.mp4"
+    path.write_bytes(one_frame_of_many_pictures())
+    assert why_it_failed(client, path) == (
+        "invalid_video",
+        "Decoding one frame of the video, or reading its index, takes more than 0.5 s of computing, "
+        "which is all that this installation allows. Export the video again with a common codec, e.g. H.264.",
     )
 
 

@@ -5,5 +5,4 @@ from __future__ import annotations
 from vidette_core.settings import VideoLimitSettings
 from vidette_frame_worker.video import Limits
 
-_SHIPPED = VideoLimitSettings()
-LIMITS = Limits(max_pixels=_SHIPPED.pixels, max_frames=_SHIPPED.frames, max_duration_s=_SHIPPED.duration_s)
+LIMITS = Limits.of(VideoLimitSettings())

@@ -96,6 +96,9 @@ class TokenSettings(BaseSettings):
 
     secret: Annotated[SecretStr, Field(min_length=32)]
     """The HMAC key (RFC 7518 §3.2 asks for at least 32 bytes for HS256), the same in api and controller."""
+    session_life_s: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 48 * 3600
+    """How long a worker may hold a segment with one token, whatever its lease. Longer than `VIDETTE_DEADLINE_S`, or a long
+    video's worker is refused midway, and its successor goes on at the last chunk."""
 
 
 def _upper(value: object) -> object:
@@ -238,6 +241,9 @@ class WorkerTuning(BaseSettings):
     memory_bytes: Annotated[int, Field(ge=2**29)] = 4 * 2**30
     """What a worker may take for data (RLIMIT_DATA), whatever a file makes its decoder want. Eight pictures of 8K and the
     decoder's own need half of it."""
+    confinement: Literal["required", "available", "off"] = "available"
+    """Whether a worker gives up what decoding does not need: writing files, starting programs, and more (ADR 23). `available`
+    goes without what the kernel does not have, and says so in the log; `required` then ends the worker."""
     patience_s: Seconds = 300.0
     """How long something that is away (Triton, the gateway, the store) is waited for, before the worker exits with 75."""
     text_reuse: bool = True
@@ -256,6 +262,11 @@ class VideoLimitSettings(BaseSettings):
     """Displayed frames: 46 hours at 60 a second."""
     duration_s: Seconds = 24 * 3600.0
     """Of the video, by its own timestamps."""
+    tracks: Annotated[int, Field(ge=1, le=1000)] = 100
+    """In one file, whatever they hold: pictures, sound, subtitles. FFmpeg itself takes 1000."""
+    decode_s: Seconds = 60.0
+    """What one frame may take to be decoded, and the index to be read, in seconds of one core's work: a busy machine and a slow
+    store do not count. Frames of 8K take one or two."""
 
 
 def as_environment(settings: BaseSettings) -> dict[str, str]:

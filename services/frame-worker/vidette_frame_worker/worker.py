@@ -67,6 +67,7 @@ class Worker:
         self._inference = inference
         self._settings = settings
         self._limits = limits
+        self._session: Session | None = None
 
     def run(self) -> End:
         """Until the job needs no more workers, or this one cannot go on."""
@@ -95,9 +96,18 @@ class Worker:
             _log.warning("this worker cannot go on", error=str(error))
             return End(WorkerExit.TRY_AGAIN, f"This worker cannot go on: {error}")
 
+    def give_up(self, error: VideoError) -> End:
+        """Called by another thread than the one that works, which the decoder does not let go of."""
+        assert self._session is not None, "a video is only decoded for a segment that is held"
+        try:
+            problem = self._report(self._session, error.problem)
+        except PortError as refusal:
+            return End(WorkerExit.TRY_AGAIN, f"What is wrong with the video could not be told: {refusal}")
+        return End(WorkerExit.BAD_INPUT, f"{problem.code.value}: {problem.message}")
+
     def _work(self, claim: SegmentClaim) -> Problem | None:
         """Work on the segment to its end. The problem, when one was met and reported that no worker can overcome."""
-        session = self._gateway.session(claim)
+        session = self._session = self._gateway.session(claim)
         about: Attributes = {JOB_ID: str(claim.job_id), "vidette.segment": claim.segment, "vidette.epoch": claim.epoch}
         with (
             job_in_logs(claim.job_id, segment=claim.segment, epoch=claim.epoch),

@@ -53,7 +53,8 @@ class ErrorCode(StrEnum):
 
     # A job that failed. It will not run again by itself.
     INVALID_VIDEO = "invalid_video"
-    """No readable index, no video track, no frame that decodes, or a file that kills the decoder again and again."""
+    """No readable index, no video track or more tracks than allowed, no frame that decodes, one that takes too long to, or a
+    file that kills the decoder again and again."""
     TOO_LONG = "too_long"
     """More frames or more seconds than the installation allows."""
     TOO_LARGE_FRAME = "too_large_frame"

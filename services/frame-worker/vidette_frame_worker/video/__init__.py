@@ -4,6 +4,7 @@
 """
 
 from vidette_frame_worker.video.byte_source import ByteSource, LocalFile
+from vidette_frame_worker.video.calls import overtime
 from vidette_frame_worker.video.facts import (
     DecodedFrame,
     Limits,
@@ -29,4 +30,5 @@ __all__ = [
     "VideoError",
     "VideoIndex",
     "invalid_video",
+    "overtime",
 ]

@@ -5,12 +5,13 @@ every request to open something else is refused. Parsers are off, so that packet
 
 Packets are numbered (`tag`) in decode order, and the number travels through the decoder in place of the timestamp: decoders
 carry timestamps along untouched, so every picture says which packet it came from, with or without times in the container.
+
+Each call into FFmpeg that works on a stranger's bytes is a `Call`, so that one which does not end is noticed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from types import TracebackType
 from typing import NoReturn, Self, TypeAlias
@@ -26,6 +27,7 @@ from av.video.stream import VideoStream
 
 from vidette_core.domain.containers import Container
 from vidette_frame_worker.video.byte_source import MediaFile
+from vidette_frame_worker.video.calls import Call
 from vidette_frame_worker.video.coded_pictures import CodedPictures, coded_pictures
 from vidette_frame_worker.video.facts import Limits, RgbImage, invalid_video
 from vidette_frame_worker.video.orientation import Orientation
@@ -51,9 +53,10 @@ class Undecodable(Exception):
 class Picture:
     """One decoded picture, not yet converted."""
 
-    def __init__(self, frame: VideoFrame, reformatter: VideoReformatter) -> None:
+    def __init__(self, frame: VideoFrame, reformatter: VideoReformatter, call: Call) -> None:
         self._frame = frame
         self._reformatter = reformatter
+        self._call = call
         self.tag = -1 if frame.pts is None else frame.pts
 
     @property
@@ -69,7 +72,8 @@ class Picture:
     def rgb(self) -> RgbImage:
         """[H, W, 3] as stored. Raises Undecodable where the pixel format cannot be converted."""
         try:
-            frame = self._reformatter.reformat(self._frame, format="rgb24")
+            with self._call:
+                frame = self._reformatter.reformat(self._frame, format="rgb24")
         except (av.FFmpegError, ValueError) as error:
             raise Undecodable("its pixel format cannot be converted to RGB") from error
         return np.asarray(frame.to_ndarray(), np.uint8)
@@ -81,15 +85,17 @@ class AvReader:
     def __init__(self, file: MediaFile, container: Container, limits: Limits) -> None:
         """Raises VideoError (invalid_video) and PortError."""
         self._file = file
+        self._call = Call(limits)
         self._reformatter = VideoReformatter()
         decoding = {"max_pixels": str(2 * limits.max_pixels + _PADDING)}
         options = _OPTIONS | decoding
         if container is Container.MOV:
             options |= _MOV_OPTIONS
         try:
-            self._container: InputContainer = av.open(
-                file, "r", format=container.value, options=options, buffer_size=IO_BUFFER, io_open=_refuse_to_open
-            )
+            with self._call:
+                self._container: InputContainer = av.open(
+                    file, "r", format=container.value, options=options, buffer_size=IO_BUFFER, io_open=_refuse_to_open
+                )
         except (av.FFmpegError, ValueError) as error:
             file.raise_failure()
             raise invalid_video(
@@ -124,6 +130,11 @@ class AvReader:
                 "The file holds no video track that can be decoded. Export it with a common codec, e.g. H.264."
             )
         return chosen
+
+    @property
+    def tracks(self) -> int:
+        """Those that the demuxer found; it takes 1000."""
+        return len(self._container.streams)
 
     @property
     def codec(self) -> str:
@@ -175,17 +186,24 @@ class AvReader:
 
         An empty packet would tell the decoder that the video has ended, so it is left out: it holds no picture of its own.
         """
-        with suppress(av.FFmpegError):
-            for packet in self._container.demux(self._stream):
-                self._file.raise_failure()
-                if packet.size:
-                    yield packet
-        self._file.raise_failure()
+        demuxed = self._container.demux(self._stream)
+        while True:
+            try:
+                with self._call:
+                    packet = next(demuxed, None)
+            except av.FFmpegError:
+                packet = None
+            self._file.raise_failure()
+            if packet is None:
+                return
+            if packet.size:
+                yield packet
 
     def seek(self, pts: int) -> bool:
         """Go to a key frame at or before `pts`; False where the demuxer cannot."""
         try:
-            self._container.seek(pts, stream=self._stream)
+            with self._call:
+                self._container.seek(pts, stream=self._stream)
         except av.FFmpegError:
             self._file.raise_failure()
             return False
@@ -195,20 +213,22 @@ class AvReader:
         """Pictures that became ready. Raises Undecodable."""
         packet.pts = packet.dts = tag
         try:
-            frames = packet.decode()
+            with self._call:
+                frames = packet.decode()
         except (av.FFmpegError, ValueError) as error:
             raise Undecodable("the decoder refused a packet") from error
-        return [Picture(frame, self._reformatter) for frame in frames]
+        return [Picture(frame, self._reformatter, self._call) for frame in frames]
 
     def drain(self) -> list[Picture]:
         """The pictures that the decoder still holds. Raises Undecodable."""
         try:
-            frames = self._stream.decode(None)
+            with self._call:
+                frames = self._stream.decode(None)
         except EOFError:
             return []
         except (av.FFmpegError, ValueError) as error:
             raise Undecodable("the decoder failed at the end") from error
-        return [Picture(frame, self._reformatter) for frame in frames]
+        return [Picture(frame, self._reformatter, self._call) for frame in frames]
 
 
 def _refuse_to_open(*_request: object) -> NoReturn:

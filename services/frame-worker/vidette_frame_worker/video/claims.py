@@ -23,10 +23,28 @@ from vidette_frame_worker.video.facts import Limits, invalid_video
 MAX_BOXES = 100_000
 """Boxes looked at in one file. Real indices have about thirty for each track, fragments about eight."""
 MAX_DEPTH = 12
+SMALLEST_EDIT = 12
+"""Bytes of one in an edit list."""
 _PARENTS = frozenset(
-    {b"trak", b"mdia", b"minf", b"stbl", b"traf", b"udta", b"edts", b"mvex", b"meta", b"wave", b"dinf"}
+    {
+        b"moov",
+        b"moof",
+        b"iprp",
+        b"trak",
+        b"mdia",
+        b"minf",
+        b"stbl",
+        b"traf",
+        b"udta",
+        b"edts",
+        b"mvex",
+        b"meta",
+        b"wave",
+        b"dinf",
+    }
     | {b"tref", b"sinf", b"schi", b"ilst"}
 )
+"""FFmpeg looks for any box in any of these, and in the file itself."""
 _MOOV_IN_DISGUISE = frozenset({b"free", b"hoov"})
 """FFmpeg takes these for an index too, when they begin as one does: some programs hide an index so while they write."""
 _SOUND = b"soun"
@@ -55,7 +73,10 @@ def avi_claims(source: ByteSource) -> Claims:
 
 
 class ClaimReader:
-    """For MP4 and QuickTime: is shown the boxes of a file's top level in their order; `claims` is what they amount to."""
+    """For MP4 and QuickTime: is shown the boxes of a file's top level in their order; `claims` is what they amount to.
+
+    Tracks are counted here, before any is made, and again by the one who opens the file.
+    """
 
     def __init__(self, source: ByteSource, limits: Limits) -> None:
         self._source = source
@@ -69,6 +90,8 @@ class ClaimReader:
         self._silenced: set[int] = set()
         self._pictured: set[int] = set()
         self._looked = 0
+        self._tracks = 0
+        self._edits = 0
         self._has_index = False
 
     @property
@@ -82,24 +105,32 @@ class ClaimReader:
 
     def look(self, box: Box) -> None:
         """Raises VideoError (too_long, invalid_video) and PortError."""
-        is_index = box.kind == b"moov" or self._is_disguised(box)
         self._looked += 1
-        self._has_index |= is_index
-        if is_index or box.kind == b"moof" or box.kind in _PARENTS:
-            for child in self._children(box):
-                self._walk(child, 0)
-            self._limits.check_length(self.claims.frames, None)
+        self._has_index |= box.kind == b"moov" or self._is_disguised(box)
+        self._walk(box, 0)
+        self._limits.check_length(self.claims.frames, None)
+        if self._edits * self._most > self._limits.max_frames:
+            raise invalid_video(
+                "The video's edit list shows parts of it again and again. Export the video again and submit it."
+            )
 
     def _is_disguised(self, box: Box) -> bool:
         return box.kind in _MOOV_IN_DISGUISE and read_whole(self._source, box.payload + 4, 4) in {b"mvhd", b"cmov"}
 
     def _walk(self, box: Box, depth: int) -> None:
+        if box.kind == b"trak":
+            self._tracks += 1
+            self._limits.check_tracks(self._tracks)
         if box.kind == b"trak" and self._is_sound(box):
             self._hidden.append((box.start + 4, box.start + 8))
         elif box.kind == b"traf" and self._is_silenced(box):
             return
         elif box.kind in {b"stsz", b"stz2"}:
             self._most = max(self._most, self._u32(box.payload + 8))
+        elif box.kind == b"elst":
+            # Each may show the whole track again. One may be empty: it says that the track begins late.
+            listed = min(self._u32(box.payload + 4), (box.end - box.payload) // SMALLEST_EDIT)
+            self._edits = max(self._edits, listed - 1)
         elif box.kind == b"stsd" and self._is_video:
             size = self._u32(box.payload + 8 + 32)  # of the first entry, behind the table's head
             self._picture_size = (size >> 16, size & 0xFFFF)
@@ -107,7 +138,7 @@ class ClaimReader:
             self._fragmented += self._u32(box.payload + 4)
         elif box.kind == b"cmov":
             raise invalid_video("The video's index is compressed, which is not supported. Export the video again.")
-        elif box.kind in _PARENTS:
+        elif box.kind in _PARENTS or self._is_disguised(box):
             if depth == MAX_DEPTH:
                 raise invalid_video("The video's index is nested too deeply. Export the video again and submit it.")
             for child in self._children(box):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.domain.results import FrameError
+from vidette_core.settings import VideoLimitSettings
 
 RgbImage = NDArray[np.uint8]
 """[height, width, 3], contiguous, RGB, rotation and mirroring applied."""
@@ -22,12 +24,19 @@ class VideoError(DomainError):
 class Limits:
     """What an installation is willing to decode: `settings.VideoLimitSettings`, which alone has the defaults.
 
-    `max_pixels` bounds one frame, `max_frames` the displayed frames, and `max_duration_s` the video's length in seconds.
+    `max_pixels` bounds one frame, `max_frames` the displayed frames, `max_duration_s` the video's length in seconds,
+    `max_tracks` the tracks of all kinds, and `max_decode_s` the time of the processor that one frame may take.
     """
 
     max_pixels: int
     max_frames: int
     max_duration_s: float
+    max_tracks: int
+    max_decode_s: float
+
+    @classmethod
+    def of(cls, settings: VideoLimitSettings) -> Self:
+        return cls(settings.pixels, settings.frames, settings.duration_s, settings.tracks, settings.decode_s)
 
     def allows(self, width: int, height: int) -> bool:
         return width * height <= self.max_pixels
@@ -49,6 +58,22 @@ class Limits:
             raise _too_long(f"has at least {frames} frames", f"{self.max_frames} frames")
         if duration_ms is not None and duration_ms > self.max_duration_s * 1000:
             raise _too_long(f"lasts {_plain(duration_ms / 1000)} s", f"{_plain(self.max_duration_s)} s")
+
+    def check_tracks(self, tracks: int) -> None:
+        """Raises VideoError (invalid_video)."""
+        if tracks > self.max_tracks:
+            raise invalid_video(
+                f"The file has {tracks} tracks or more, and this installation takes {self.max_tracks} at most. "
+                "Export the video with the pictures alone and submit it again."
+            )
+
+    def check_decoding(self, seconds: float) -> None:
+        """Raises VideoError (invalid_video)."""
+        if seconds > self.max_decode_s:
+            raise invalid_video(
+                f"Decoding one frame of the video, or reading its index, takes more than {_plain(self.max_decode_s)} s of "
+                "computing, which is all that this installation allows. Export the video again with a common codec, e.g. H.264."
+            )
 
 
 def _too_long(found: str, limit: str) -> VideoError:

@@ -56,6 +56,7 @@ def read_index(source: ByteSource, container: Container, limits: Limits) -> Inde
     if layout.end < source.size:
         source = ClippedSource(source, layout.end)
     with AvReader(MediaFile(source, claims.hidden), container, limits) as reader:
+        limits.check_tracks(reader.tracks)
         limits.check_frame(*reader.coded_size)
         frames, duration_ms = reader.listed_frames, reader.listed_duration_ms
         limits.check_length(frames, duration_ms)
