@@ -1,11 +1,13 @@
 """What a worker may do, as signed tokens (JWT, HS256): the job token can claim, a session token can write one segment.
 
-Tokens carry no expiry, because what they allow ends by itself: a job token with its attempt, a session token with its epoch,
-both checked in PostgreSQL at every use. The job token is deterministic, so that every controller makes the same one.
+What they allow ends by itself: a job token with its attempt, a session token with its epoch, both checked in PostgreSQL at every
+use. A session token has an end of its own besides, for a segment that nobody else ever claims. The job token has none: it is
+deterministic, so that every controller makes the same one, and an attempt has a deadline.
 """
 
 from __future__ import annotations
 
+import time
 from uuid import UUID
 
 import jwt
@@ -25,13 +27,15 @@ class InvalidToken(PortError):
 class Tokens:
     def __init__(self, settings: TokenSettings) -> None:
         self._secret = settings.secret.get_secret_value()
+        self._session_life_s = settings.session_life_s
 
     def job_token(self, job_id: UUID, attempt: int) -> str:
         claims = {"aud": _CLAIM, "sub": str(job_id), "attempt": attempt}
         return jwt.encode(claims, self._secret, _ALGORITHM)
 
     def session_token(self, fence: Fence) -> str:
-        claims = {"aud": _WRITE, "sub": str(fence.job_id), "segment": fence.segment, "epoch": fence.epoch}
+        end = int(time.time()) + self._session_life_s
+        claims = {"aud": _WRITE, "sub": str(fence.job_id), "segment": fence.segment, "epoch": fence.epoch, "exp": end}
         return jwt.encode(claims, self._secret, _ALGORITHM)
 
     def read_job_token(self, token: str) -> tuple[UUID, int]:

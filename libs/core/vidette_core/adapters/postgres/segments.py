@@ -62,13 +62,15 @@ class PostgresSegments:
         """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls. Raises `Conflict`."""
         async with self._database.transaction() as session:
             segment = await held(session, fence)
+            _expect_open(segment)
             segment.lease_until = await self._lease_end(session)
             await _raise_progress(session, segment, samples)
 
     async def terms(self, fence: Fence) -> Terms:
         """What the job pinned, for a holder in force. Raises `Conflict`."""
         async with self._database.transaction() as session:
-            await held(session, fence, lock=False)
+            # The epoch of a segment that is done does not rise any more, so its token outlives its attempt: it gets no addresses.
+            _expect_open(await held(session, fence, lock=False))
             return await _terms_of(session, fence.job_id)
 
     async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
