@@ -28,11 +28,11 @@ Presigned addresses are all that workers and their hostile videos get to see of 
 as what is done. The api sends a video in parts of 8 MiB and lets the store put them together, for which it waits
 `VIDETTE_STORE_COMPLETE_TIMEOUT_S`. All requests are in path style, without checksums that the store does not ask for.
 
-A store must also refuse headers `x-amz-…` that were not signed: one that heeds `x-amz-copy-source` lets a worker that was taken over
-copy or overwrite other jobs' objects by the address of its own chunk. SeaweedFS 4.48 refuses them
-(`tests/properties/test_no_address_opens_another_object.py`). **JuiceFS gateway 1.4.2 heeds them** (measured 2026-11-27; mended later,
-juicedata/juicefs#7562): the embedded stack, whose workers run as the same user as the store, bears with that, and nothing else should.
-MinIO and versitygw were not tried.
+A store must also refuse headers `x-amz-…` that were not signed: one that heeds `x-amz-copy-source` lets a worker that was taken
+over copy or overwrite other jobs' objects by the address of its own chunk. SeaweedFS 4.48 refuses them
+(`tests/properties/test_no_address_opens_another_object.py`). **JuiceFS gateway 1.4.2 heeds them** (measured 2026-11-27; mended
+later, juicedata/juicefs#7562): the embedded stack, whose workers run as the same user as the store, bears with that, and
+nothing else should. MinIO and versitygw were not tried.
 """
 _UNNEEDED = """## What Vidette does without
 
