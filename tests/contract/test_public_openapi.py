@@ -109,7 +109,7 @@ async def test_a_status_is_declared_with_its_own_error_codes_alone(document: dic
         "408": ["upload_timeout"],
         "413": ["upload_too_large"],
         "500": ["internal"],
-        "503": ["database_unavailable", "store_unavailable", "too_many_uploads", "upload_aborted"],
+        "503": ["database_unavailable", "store_unavailable", "too_many_uploads", "stopping", "upload_aborted"],
     }
 
 

@@ -105,6 +105,10 @@ class TooManyUploads(ServiceUnavailable, code="too_many_uploads"):
     """The service already takes as many uploads as it can; it took nothing of this one."""
 
 
+class Stopping(ServiceUnavailable, code="stopping"):
+    """The process that had the request was stopped before it could answer; another one takes its place."""
+
+
 class UploadAborted(ServiceUnavailable, code="upload_aborted"):
     """The service was stopped during the upload."""
 

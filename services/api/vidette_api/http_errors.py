@@ -35,6 +35,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.DATABASE_UNAVAILABLE: 503,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.TOO_MANY_UPLOADS: 503,
+    ErrorCode.STOPPING: 503,
     # A client that went away reads nothing; one that reads this met an api that is being stopped.
     ErrorCode.UPLOAD_ABORTED: 503,
     ErrorCode.INTERNAL: 500,

@@ -50,6 +50,8 @@ class ErrorCode(StrEnum):
     """The S3 store does not answer, or answers with an error."""
     TOO_MANY_UPLOADS = "too_many_uploads"
     """This api process already takes as many uploads as it is allowed to."""
+    STOPPING = "stopping"
+    """This api process is being stopped, and the request took longer than it waits."""
 
     # A job that failed. It will not run again by itself.
     INVALID_VIDEO = "invalid_video"

@@ -11,6 +11,7 @@ from vidette_api.gateway.routes import router
 from vidette_api.http_errors import error_parts, error_response, install_error_handlers
 from vidette_api.request_log import RequestLog
 from vidette_api.request_span import NO_TELEMETRY
+from vidette_api.stopping import AnswerWhenStopped
 from vidette_api.wiring import Services
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.ports.errors import Conflict, NotFound, Rejected
@@ -52,6 +53,7 @@ def gateway_app(services: Services) -> FastAPI:
     app.add_exception_handler(Rejected, _try_again)
     app.add_exception_handler(NotFound, _try_again)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(AnswerWhenStopped)
     app.add_middleware(RequestLog, name="gateway")  # added last, it is outermost, and sees what the limit refuses
     app.state.services = services
     app.include_router(router)

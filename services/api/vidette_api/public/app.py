@@ -10,6 +10,7 @@ from vidette_api.http_errors import install_error_handlers
 from vidette_api.public import cancel, pipelines, results, status, submit, verify
 from vidette_api.request_log import RequestLog
 from vidette_api.request_span import NO_TELEMETRY
+from vidette_api.stopping import AnswerWhenStopped
 from vidette_api.wiring import Services
 from vidette_core.telemetry.operations import health_routes
 
@@ -48,5 +49,6 @@ def public_app(services: Services) -> FastAPI:
     for feature in (submit, status, results, cancel, verify, pipelines):
         app.include_router(feature.router)
     app.router.routes.extend(health_routes({"database": services.database.ping, "store": services.store.ping}))
+    app.add_middleware(AnswerWhenStopped)
     app.add_middleware(RequestLog, name="public")
     return app
