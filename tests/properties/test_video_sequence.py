@@ -86,3 +86,24 @@ def test_a_frame_is_shown_at_its_packets_time_unless_that_is_one_of_decoding(sho
         assert [each.item for each in placed] == shown
         times[sorts_times] = [each.time for each in placed]
     assert times == {False: [10 * tag for tag in shown], True: [10 * number for number in range(12)]}
+
+
+@given(st.integers(1, 15), st.integers(1, 5))
+def test_a_late_picture_is_not_given_up_as_long_as_few_were_answered_behind_it(b_frames: int, step: int) -> None:
+    """As where each frame has several packets: what counts is how many were sent that begin a picture, not their tags."""
+    order: OutputOrder[int] = OutputOrder(sorts_times=True)
+    tags = [step * number for number in range(b_frames + 2)]
+    for number, tag in enumerate(tags):
+        order.sent(tag, time=number)
+    shown = [tags[0], *tags[2:], tags[1]]  # the picture that was sent second is shown last, behind all its B-frames
+    placed = [each for tag in shown for each in order.put(tag, tag, delay=2)] + order.finish()
+    assert [each.item for each in placed] == shown
+
+
+def test_a_picture_under_the_tag_of_a_packet_that_begins_none_is_the_one_that_was_awaited() -> None:
+    order: OutputOrder[str] = OutputOrder(sorts_times=False)
+    order.sent(0, time=0)
+    order.sent(1, time=40)
+    order.passed_by(2)
+    placed = [*order.put(0, "first", delay=1), *order.put(2, "second", delay=1), *order.finish()]
+    assert placed == [Placed(0, 0, "first"), Placed(1, 40, "second")]

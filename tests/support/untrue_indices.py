@@ -67,6 +67,13 @@ def not_coded(path: Path, frames: int) -> Shown:
     return Shown(list(range(frames)), [1000.0 * place / FPS for place in places])
 
 
+def not_coded_at_the_end(path: Path, frames: int) -> Shown:
+    """The last packet says that the picture before it stays, while the decoder still holds that back."""
+    packets = [*_packets_of(path, _mpeg4(b_frames=1), frames), _Packet(_NOT_CODED, False)]
+    _write(path, packets)
+    return _steady(range(frames))
+
+
 def with_gaps(path: Path, frames: int) -> Shown:
     """Only for AVI: frames that the camera dropped are told by chunks without a byte."""
     places = [number + 3 * (number // 10) for number in range(frames)]
@@ -100,12 +107,14 @@ def fields_together(path: Path, frames: int) -> Shown:
 UNTRUE_MP4: dict[str, Callable[[Path, int], Shown]] = {
     "packed": packed,
     "not_coded": not_coded,
+    "not_coded_at_the_end": not_coded_at_the_end,
     "without_offsets": without_offsets,
     "fields_apart": fields_apart,
 }
 UNTRUE_AVI: dict[str, Callable[[Path, int], Shown]] = {
     "packed": packed,
     "not_coded": not_coded,
+    "not_coded_at_the_end": not_coded_at_the_end,
     "with_gaps": with_gaps,
 }
 

@@ -115,6 +115,7 @@ class H264Pictures:
         self._is_avc = extradata[:1] == b"\x01"
         self._length_bytes = 1 + (extradata[4] & 3) if self._is_avc and len(extradata) > 4 else 4
         self._sequence = _Sequence()
+        self._profile: bytes | None = None
         self._unpaired: _Field | None = None
         for unit in _avc_parameter_sets(extradata) if self._is_avc else _between_start_codes(extradata):
             self._learn(unit)
@@ -130,8 +131,9 @@ class H264Pictures:
         return Holds.NONE if begun and not any(begun) else Holds.ONE
 
     def _learn(self, unit: bytes) -> None:
-        if unit and unit[0] & 31 == _PARAMETERS:
-            self._sequence = _sequence(unit)
+        # One bit of damage makes a slice look like parameters: only such as go on with the known profile and level are believed.
+        if unit and unit[0] & 31 == _PARAMETERS and self._profile in (None, unit[1:4]):
+            self._profile, self._sequence = unit[1:4], _sequence(unit)
 
     def _begins_a_frame(self, field: _Field | None) -> bool:
         is_second = field is not None and self._unpaired == field.other

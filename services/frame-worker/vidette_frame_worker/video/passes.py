@@ -60,6 +60,7 @@ def _decode_pass(
 ) -> Iterator[tuple[int, Picture | None]]:
     """Decodes from `first` on, to the end. Raises _CannotSeek and IndexDisagrees."""
     with video.open() as reader:
+        # A decoder that says of itself that it reorders, for times at which packets are decoded: they cannot both be right.
         latest, must_ascend = -1, table.has_decode_order_only and reader.delay > 0
         for batch in _batches(video, table, reader, first, order.end, seek=seek):
             for picture in batch:
@@ -133,7 +134,9 @@ def _in_output_order(video: IndexedVideo) -> Pictures:
         coded, time = reader.coded_pictures(), -1
         for tag, packet in _all_packets(video, reader):
             time = packet.pts if packet.pts is not None else packet.dts if packet.dts is not None else time + 1
-            if coded.look(bytes(packet)) is not Holds.NONE and _is_shown(video.table, tag):
+            if coded.look(bytes(packet)) is Holds.NONE:
+                order.passed_by(tag)
+            elif _is_shown(video.table, tag):
                 order.sent(tag, time)
             with suppress(Undecodable):
                 for picture in reader.decode(packet, tag):

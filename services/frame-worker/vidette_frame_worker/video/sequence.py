@@ -70,8 +70,9 @@ class OutputOrder(Generic[Item]):
     """For videos whose frames only the decoder can count: the order in which it hands out pictures is the order of frames.
 
     Each packet that begins a picture is a frame. A decoder without delay answers every packet before it takes the next, so an
-    unanswered packet is a missing frame at exactly its place. With delay (B-frames) a packet is missing when `window` later ones
-    were answered: every frame behind the window keeps its index, the place of the missing one within it is approximate.
+    unanswered packet is a missing frame at exactly its place. With delay (B-frames) a packet is missing when one was answered
+    that was sent `window` later: every frame behind the window keeps its index, the place of the missing one within it is
+    approximate.
 
     A frame is shown at its packet's time. With `sorts_times` those are times of decoding: then it is shown at the earliest that
     is not taken, whatever packet that came with.
@@ -81,8 +82,11 @@ class OutputOrder(Generic[Item]):
         self.next = 0
         self._sorts_times = sorts_times
         self._window = window
+        self._sent = 0
         self._waiting: deque[int] = deque()
+        self._number: dict[int, int] = {}
         self._answered: set[int] = set()
+        self._passed_by: deque[int] = deque(maxlen=window)
         self._times: list[int] = []
         self._time_of: dict[int, int] = {}
         self._time = 0
@@ -90,26 +94,35 @@ class OutputOrder(Generic[Item]):
     def sent(self, tag: int, time: int) -> None:
         """The decoder got a packet that begins a picture."""
         self._waiting.append(tag)
+        self._number[tag] = self._sent
+        self._sent += 1
         if self._sorts_times:
             heappush(self._times, time)
         else:
             self._time_of[tag] = time
 
+    def passed_by(self, tag: int) -> None:
+        """The decoder got a packet that begins none. FFmpeg may hand out under its tag a picture that it still held."""
+        self._passed_by.append(tag)
+
     def put(self, tag: int, item: Item, delay: int) -> list[Placed[Item]]:
         """`delay`: how many packets the decoder may hold back."""
+        if tag in self._passed_by:
+            tag = next((waiting for waiting in self._waiting if waiting not in self._answered), tag)
         self._answered.add(tag)
-        out = self._missing_before(tag - (self._window if delay else 0))
+        out = self._missing_before(self._number.get(tag, 0) - (self._window if delay else 0))
         out.append(self._place(tag, item))
         return out
 
     def finish(self) -> list[Placed[Item]]:
         """The decoder is empty: whatever was not answered is missing."""
-        return self._missing_before(None)
+        return self._missing_before(self._sent)
 
-    def _missing_before(self, tag: int | None) -> list[Placed[Item]]:
+    def _missing_before(self, number: int) -> list[Placed[Item]]:
         missing: list[Placed[Item]] = []
-        while self._waiting and (self._waiting[0] in self._answered or tag is None or self._waiting[0] < tag):
+        while self._waiting and (self._waiting[0] in self._answered or self._number[self._waiting[0]] < number):
             waiting = self._waiting.popleft()
+            del self._number[waiting]
             if waiting in self._answered:
                 self._answered.discard(waiting)
             else:
