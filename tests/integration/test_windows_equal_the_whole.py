@@ -20,6 +20,8 @@ from tests.support.decoded_clips import UNTIMED, WHOLE, Clips, assert_same, open
 from tests.support.real_inputs import yolox_case
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import DecodedFrame, VideoError
+from vidette_frame_worker.video.av_reader import AvReader
+from vidette_frame_worker.video.indexing import IndexedVideo
 
 SPLIT = [kind for kind in WHOLE if not kind.startswith("avi") and kind not in UNTIMED]
 """Kinds that are split: those whose frames have times of their own."""
@@ -120,3 +122,23 @@ def test_a_cut_file_gives_its_frames_up_to_the_cut_also_in_windows(tmp_path: Pat
         assert_same(windows(path, [0, *{len(frames) // 2} - {0}, len(frames)]), frames)
         seen.add(len(frames))
     assert len(seen) > CUTS // 2, "the cuts went through the pictures"
+
+
+def test_a_video_with_one_key_frame_is_decoded_once_and_not_anew_for_every_stretch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clip.mp4"
+    write_clip(path, "mp4_one_key_frame", FRAMES)
+    opened_anew: list[IndexedVideo] = []
+    really = IndexedVideo.open
+
+    def counting(video: IndexedVideo) -> AvReader:
+        opened_anew.append(video)
+        return really(video)
+
+    monkeypatch.setattr(IndexedVideo, "open", counting)
+    frames = whole(path)
+    assert len(opened_anew) == 1
+    assert [frame.frame_index for frame in frames] == list(range(FRAMES))
+    for first in (STRETCH, 3 * STRETCH + 5):
+        assert_same(windows(path, [first, FRAMES]), frames[first:])

@@ -95,6 +95,7 @@ SHORT_GOP = {"g": "12"}
 
 KINDS: dict[str, ClipKind] = {
     "mp4_bframes": ClipKind(ffmpeg=X264 | B_FRAMES),
+    "mp4_one_key_frame": ClipKind(ffmpeg=X264 | B_FRAMES | {"g": "9999", "x264-params": "keyint=9999:scenecut=0"}),
     "mp4_vfr": ClipKind(ffmpeg=X264 | B_FRAMES, variable_rate=True),
     "mp4_open_gop": ClipKind(ffmpeg=X264 | OPEN_GOP),
     "mp4_hevc_open_gop": ClipKind(codec="libx265", ffmpeg=X265),

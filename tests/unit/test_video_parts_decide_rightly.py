@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidette_core.domain.containers import Container
-from vidette_frame_worker.video.byte_source import ClippedSource, LocalFile, MediaFile
+from vidette_frame_worker.video.byte_source import ClippedSource, LocalFile, MediaFile, RememberedIndex
 from vidette_frame_worker.video.layout import read_layout
 from vidette_frame_worker.video.orientation import Orientation
 from vidette_frame_worker.video.packet_table import PacketEntry, PacketTable
@@ -166,3 +166,23 @@ def test_a_failing_source_ends_the_file_and_its_first_failure_is_kept(tmp_path: 
 def test_a_clipped_source_ends_early(tmp_path: Path) -> None:
     clipped = ClippedSource(source(tmp_path, b"abcdefgh"), 5)
     assert (clipped.size, clipped.read_at(3, 10), clipped.read_at(5, 10), clipped.read_at(9, 1)) == (5, b"de", b"", b"")
+
+
+def test_what_lies_beside_the_pictures_is_fetched_once_and_the_pictures_each_time(tmp_path: Path) -> None:
+    class Counting(LocalFile):
+        reads = 0
+
+        def read_at(self, offset: int, count: int) -> bytes:
+            self.reads += 1
+            return super().read_at(offset, count)
+
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    counting = Counting(path)
+    remembered = RememberedIndex(counting, [(20, 40), (60, 80)])
+    asked = [(0, 10, 1), (40, 20, 1), (80, 20, 1), (10, 11, 2), (59, 2, 2), (30, 5, 2), (79, 5, 2)]
+    for offset, count, fetched in asked:
+        before = counting.reads
+        for _ in range(2):
+            assert remembered.read_at(offset, count) == bytes(range(offset, offset + count))
+        assert counting.reads - before == fetched, (offset, count)

@@ -27,6 +27,10 @@ class ByteSource(Protocol):
     def close(self) -> None: ...
 
 
+MOST_REMEMBERED = 64 * 2**20
+"""Bytes. The index of two hours has 2 MB."""
+
+
 def read_whole(source: ByteSource, offset: int, count: int) -> bytes:
     """`count` bytes, fewer only at the source's end: one read may end where a block of the source does. Raises PortError."""
     data = b""
@@ -59,6 +63,36 @@ class ClippedSource:
 
     def read_at(self, offset: int, count: int) -> bytes:
         return self._source.read_at(offset, min(count, self.size - offset)) if offset < self.size else b""
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class RememberedIndex:
+    """Keeps what was read outside of `media`, ascending ranges [start, end): every pass opens the file anew, and begins with
+    what the container says of it. Demuxers do that by the same reads each time."""
+
+    def __init__(self, source: ByteSource, media: Sequence[tuple[int, int]]) -> None:
+        self._source = source
+        self._begins = [begin for begin, _ in media]
+        self._ends = [end for _, end in media]
+        self._known: dict[tuple[int, int], bytes] = {}
+        self._room = MOST_REMEMBERED
+        self.size = source.size
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        if (known := self._known.get((offset, count))) is not None:
+            return known
+        data = self._source.read_at(offset, count)
+        if len(data) <= self._room and not self._is_media(offset, offset + len(data)):
+            self._known[offset, count] = data
+            self._room -= len(data)
+        return data
+
+    def _is_media(self, begin: int, end: int) -> bool:
+        """Whether [begin, end) has a byte of the pictures."""
+        last = bisect.bisect_left(self._begins, end) - 1  # the last range that begins before `end`
+        return last >= 0 and self._ends[last] > begin
 
     def close(self) -> None:
         self._source.close()

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from vidette_core.domain.containers import Container
 from vidette_frame_worker.video.av_reader import AvReader, Picture, Undecodable
-from vidette_frame_worker.video.byte_source import ByteSource, ClippedSource, MediaFile
+from vidette_frame_worker.video.byte_source import ByteSource, ClippedSource, MediaFile, RememberedIndex
 from vidette_frame_worker.video.claims import ClaimReader, Claims, avi_claims
 from vidette_frame_worker.video.facts import Limits, VideoIndex, invalid_video
 from vidette_frame_worker.video.layout import MAX_BOXES, Layout, read_layout
@@ -55,6 +55,8 @@ def read_index(source: ByteSource, container: Container, limits: Limits) -> Inde
     claims = claim_reader.claims if container is Container.MOV else avi_claims(source)
     if layout.end < source.size:
         source = ClippedSource(source, layout.end)
+    if container is Container.MOV:
+        source = RememberedIndex(source, layout.media)
     with AvReader(MediaFile(source, claims.hidden), container, limits) as reader:
         limits.check_tracks(reader.tracks)
         limits.check_frame(*reader.coded_size)

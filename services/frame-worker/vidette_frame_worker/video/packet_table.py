@@ -32,6 +32,9 @@ class PacketEntry(NamedTuple):
 class PacketTable:
     """Columns over tags. `rank` is a packet's frame index, -1 for one that is not displayed.
 
+    `tag_of` and `needed_from` are columns over frames: a frame's packet, and the first one in decode order that it or any later
+    frame needs.
+
     `readable` frames come before the first one whose bytes are missing from the file, in presentation order.
     """
 
@@ -42,6 +45,7 @@ class PacketTable:
     keys: Int64s
     rank: Int64s
     tag_of: Int64s
+    needed_from: Int64s
     readable: int
     end_pts: int
     has_increasing_timestamps: bool
@@ -67,6 +71,7 @@ class PacketTable:
             keys=np.flatnonzero(is_key),
             rank=rank,
             tag_of=tag_of,
+            needed_from=np.minimum.accumulate(tag_of[::-1])[::-1],
             readable=readable,
             end_pts=int((times + duration[tag_of])[:readable].max(initial=0)),
             has_increasing_timestamps=bool(np.all(np.diff(times) > 0)),
@@ -100,8 +105,7 @@ class PacketTable:
         """
         if not self.has_increasing_timestamps or first <= 0 or first >= len(self.tag_of):
             return [0]
-        needed = int(self.tag_of[first:].min())
-        before = int(np.searchsorted(self.keys, needed, side="right")) - 2
+        before = int(np.searchsorted(self.keys, self.needed_from[first], side="right")) - 2
         return [int(self.keys[place]) for place in range(before, max(-1, before - 3), -1) if self.keys[place] > 0] + [0]
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 from vidette_core.domain.containers import Container
 from vidette_core.domain.jobs import JobWarning
@@ -14,6 +15,7 @@ from vidette_frame_worker.video.av_reader import Picture, Undecodable
 from vidette_frame_worker.video.byte_source import ByteSource
 from vidette_frame_worker.video.facts import DecodedFrame, Limits, RgbImage, VideoIndex
 from vidette_frame_worker.video.indexing import read_index
+from vidette_frame_worker.video.packet_table import PacketTable
 from vidette_frame_worker.video.passes import pictures
 from vidette_frame_worker.video.sequence import Placed
 
@@ -56,17 +58,24 @@ class Video:
         packets show that the container's index cannot say which frame is which: then ask again with `in_decoder_order`, which
         counts the pictures that the decoder hands out, always from the video's first on.
 
-        Decoding begins afresh at every multiple of `stretch` samples, and nowhere else: what a decoder makes of damage depends
-        on where it began, and so the frames of a part are those of the whole, whoever asks for them and wherever they go on.
+        Decoding begins afresh at multiples of `stretch` samples, and nowhere else: what a decoder makes of damage depends on
+        where it began, and so the frames of a part are those of the whole, whoever asks for them and wherever they go on. Not at
+        all of them: where two would begin at the same key frame, they are decoded in one go.
         """
         if in_decoder_order or self._video.table is None or not self._video.is_listed:
             end = _earliest(end_sample, sampling.max_frames)
             yield from self._stretch(sampling, 0, end, first_sample, in_decoder_order=True)
             return
         end = _earliest(end_sample, sampling.max_frames, sampling.count(self._video.table.readable))
+        begins = partial(_begins_afresh, self._video.table, sampling, stretch)
         begin = first_sample - first_sample % stretch
+        while not begins(begin):
+            begin -= stretch
         while end is not None and begin < end and first_sample < end:
-            until = min(end, begin + stretch)
+            until = begin + stretch
+            while until < end and not begins(until):
+                until += stretch
+            until = min(end, until)
             yield from self._stretch(sampling, begin, until, first_sample, in_decoder_order=False)
             begin = until
 
@@ -98,6 +107,13 @@ class Video:
             image=image,
             error=FrameError.DECODE_ERROR if image is None else None,
         )
+
+
+def _begins_afresh(table: PacketTable, sampling: Sampling, stretch: int, sample: int) -> bool:
+    """Whether the stretch at `sample` has another key frame to begin at than the one before it."""
+    return sample == 0 or table.starts(sampling.frame_index(sample)) != table.starts(
+        sampling.frame_index(sample - stretch)
+    )
 
 
 def _earliest(*ends: int | None) -> int | None:
