@@ -143,7 +143,7 @@ def results(
 @app.command(cls=Command, epilog=_EPILOG)
 def verify(
     job_id: JobArgument,
-    frames: Annotated[int, typer.Option(min=1, max=10_000, help="Look at about N frames again.", metavar="N")] = 30,
+    frames: Annotated[int, typer.Option(min=1, max=1000, help="Look at about N frames again.", metavar="N")] = 30,
     seed: Annotated[
         int | None, typer.Option(min=1, help="Draw the frames by this number; at random without it.", metavar="N")
     ] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
 import structlog
@@ -46,6 +46,7 @@ from vidette_frame_worker.video import (
 
 LONGEST_WAIT_S = 15.0
 """Between two claims while others hold all that is unfinished: they may take hours, and each claim wakes the controller."""
+REPLAN_PAUSE_S = 2.0
 _log = structlog.get_logger(__name__)
 
 
@@ -125,14 +126,21 @@ class Worker:
                 self._analyse(claim, session, lease)
             except (PlanDoesNotHold, IndexDisagrees) as error:
                 _log.warning("only the decoder can count this video", reason=str(error))
-                with suppress(Conflict):  # another worker said so first, or our answer was lost: all claim anew
-                    session.replan()
+                self._replan(session)
             except VideoError as error:
                 return self._report(session, error.problem)
             except PipelineBroken as error:
                 _log.error("the pipeline does not work", error=str(error))
                 return self._report(session, Problem(ErrorCode.PIPELINE_UNAVAILABLE, error.message))
         return None
+
+    def _replan(self, session: Session) -> None:
+        try:
+            session.replan()
+        except Conflict:
+            # Another worker said so first, or our answer was lost: all claim anew. Or the gateway is of before an upgrade and
+            # will not have it, which is no reason to decode the video again at once.
+            time.sleep(REPLAN_PAUSE_S)
 
     def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:
         policy = RangePolicy(total_timeout=self._settings.patience_s)

@@ -20,6 +20,8 @@ FRAMES_OF_A_CHUNK = 10
 TOLERANCE = 1e-3
 """By which numbers may differ, absolutely or relatively: a model's sums depend on what else is in a dynamic batch."""
 MOST_SHOWN = 20
+MOST_FRAMES_WITHOUT_INDEX = 3 * FRAMES_OF_A_CHUNK
+"""Where only decoding from the first frame on tells which frame is which, for AVI above all."""
 
 
 Draw = Callable[[Sequence[int], int], Sequence[int]]
@@ -28,11 +30,15 @@ Draw = Callable[[Sequence[int], int], Sequence[int]]
 
 def drawn(samples: int, chunk_frames: int, frames: int, draw: Draw) -> tuple[Window, ...]:
     """Windows over some `frames` of a job's `samples`, ascending, of as many chunks as that takes or as there are."""
-    each = min(chunk_frames, FRAMES_OF_A_CHUNK)
+    each = min(chunk_frames, FRAMES_OF_A_CHUNK, frames)
     chunks = -(-samples // chunk_frames)
     count = min(chunks, max(1, -(-frames // each)))
     begins = sorted(chunk * chunk_frames for chunk in draw(range(chunks), count))
     return tuple(Window(begin, min(begin + each, samples)) for begin in begins)
+
+
+def frames_in(windows: Iterable[Window]) -> int:
+    return sum((window.end_sample or 0) - window.first_sample for window in windows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class SegmentClaim(_Message):
     """How many the plan expects of the whole video, where an index made the window: a worker that reads another one says so."""
     in_decoder_order: bool = Field(default=False, exclude_if=lambda value: not value)
     """A worker found that the index cannot say which frame is which: count what the decoder hands out. Sent only where it is so:
-    workers of before an upgrade do not know it, and none of theirs has found it."""
+    workers of before an upgrade do not know it, and such a job then needs its next attempt."""
     planned: bool
     """False when nobody has posted the plan yet: read the index and do it."""
     lease_s: float

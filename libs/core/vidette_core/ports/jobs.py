@@ -78,6 +78,9 @@ class JobReader(Protocol):
     async def pipelines_in_use(self) -> PipelinesInUse:
         """Every pipeline that a pending or running job pinned, each once."""
 
+    async def chunk(self, job: Job, first_sample: int) -> Chunk:
+        """The committed chunk that begins there. Raises `NotFound`."""
+
     def chunks(self, job: Job, first_sample: int) -> AsyncIterator[Chunk]:
         """The committed chunks that hold samples from `first_sample` on, in order, in constant memory."""
 

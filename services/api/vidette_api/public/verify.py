@@ -20,7 +20,6 @@ from vidette_api.public.parameters import LARGEST, given_once, whole_number
 from vidette_api.public.results import NOT_COMPLETED
 from vidette_api.public.schemas import Differing, Submitted, Verification, declared, errors
 from vidette_api.wiring import Services, Wired
-from vidette_core.domain.chunks import Chunk
 from vidette_core.domain.errors import DomainError
 from vidette_core.domain.jobs import Job, JobState
 from vidette_core.domain.results import FrameRow
@@ -28,7 +27,7 @@ from vidette_core.domain.verifying import Comparison, Difference, compare
 from vidette_core.ports.errors import Conflict, NotFound
 
 router = APIRouter(tags=["video"])
-MOST_FRAMES = 10_000
+MOST_FRAMES = 1000
 FRAMES = 30
 _PARAMETERS = {"frames": MOST_FRAMES, "seed": LARGEST}
 _log = structlog.get_logger(__name__)
@@ -86,7 +85,7 @@ async def verification(job_id: str, services: Wired, response: Response) -> Veri
     job = await services.reader.job(again.verifies, services.tenant)
     try:
         compared = await _compared(services, job, again)
-    except BadChunk as error:
+    except (BadChunk, NotFound) as error:
         _log.error("a committed chunk is not fit to be compared", job_id=str(job.id), error=str(error))
         raise DomainError(DEFECT) from error
     return Verification(
@@ -101,24 +100,16 @@ async def verification(job_id: str, services: Wired, response: Response) -> Veri
 
 
 async def _compared(services: Services, job: Job, verification: Job) -> Comparison:
-    """Chunk by chunk, in constant memory. Raises `BadChunk` and `PortError`."""
+    """Chunk by chunk, in constant memory. Raises `BadChunk`, `NotFound` and other errors of the ports."""
     together = Comparison()
     async for again in services.reader.chunks(verification, 0):
-        chunk = await _chunk_at(services, job, again.first_sample)
+        chunk = await services.reader.chunk(job, again.first_sample)
         found = await read_chunk(services.store, again, job.sampling, services.results)
         stored = await read_chunk(services.store, chunk, job.sampling, services.results)
         if len(stored) < len(found):
             raise BadChunk(f"the chunk at sample {chunk.first_sample} ends too early")
         together += compare(stored[: len(found)], found)
     return together
-
-
-async def _chunk_at(services: Services, job: Job, first_sample: int) -> Chunk:
-    async for chunk in services.reader.chunks(job, first_sample):
-        if chunk.first_sample == first_sample:
-            return chunk
-        break
-    raise BadChunk(f"no chunk begins at sample {first_sample}")
 
 
 def _differing(difference: Difference) -> Differing:

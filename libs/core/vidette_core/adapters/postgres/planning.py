@@ -16,13 +16,17 @@ from vidette_core.domain.planning import Plan, Window
 from vidette_core.ports.errors import Conflict
 from vidette_core.ports.jobs import Fenced
 
+_READ_OTHERWISE = (
+    "The video is read otherwise now than when it was analysed, so its results cannot be verified. That happens when workers "
+    "have another FFmpeg than then; submit the video again to compare."
+)
 # By the database's clock, from commit to commit of one segment: a worker cannot say it, only be slow. The median, since between
 # two commits a worker may have died, or waited for what was away.
 _SECONDS_PER_SAMPLE = text(
     """
     WITH recent AS (
         SELECT id FROM jobs
-        WHERE pipeline_digest = :digest AND state = 'completed' AND finished_at IS NOT NULL
+        WHERE pipeline_digest = :digest AND state = 'completed' AND finished_at IS NOT NULL AND verifies IS NULL
         ORDER BY finished_at DESC LIMIT 10
     ), steps AS (
         SELECT samples, extract(epoch FROM created_at - lag(created_at) OVER (
@@ -35,9 +39,6 @@ _SECONDS_PER_SAMPLE = text(
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / samples) FROM steps WHERE seconds IS NOT NULL
     """
 )
-
-
-_READ_OTHERWISE = "The video is read otherwise than when it was analysed, so its results cannot be verified."
 
 
 class PostgresPlanning:
@@ -64,8 +65,9 @@ class PostgresPlanning:
             if changed(first_plan):
                 first, *others = plan.windows
                 segment.window_end = first.end_sample
-                for index, window in enumerate(others, start=1):
-                    session.add(_segment(fence.job_id, index, window))
+                session.add_all(
+                    open_segment(fence.job_id, index, window) for index, window in enumerate(others, start=1)
+                )
                 await add_warnings(session, fence.job_id, plan.warnings)
             return segment.window_end
 
@@ -74,14 +76,14 @@ class PostgresPlanning:
         async with self._database.transaction() as session:
             segments = await lock_segments(session, fence.job_id)
             segment = await held(session, fence)
-            if segment.in_decoder_order:
-                raise Conflict("the decoder counts the video's frames already")
             job = await session.get_one(JobRow, fence.job_id)
-            if job.expected_samples is None:
-                raise Conflict("there is no plan yet")
             if job.verifies is not None:
                 segment.error_code, segment.error_message = ErrorCode.INTERNAL.value, _READ_OTHERWISE
                 return
+            if segment.in_decoder_order:
+                raise Conflict("the decoder counts the video's frames already")
+            if job.expected_samples is None:
+                raise Conflict("there is no plan yet")
             if segment.state is not SegmentState.OPEN:
                 raise Fenced("the segment is done")
             first = segments[0]
@@ -97,7 +99,7 @@ class PostgresPlanning:
             await add_warnings(session, fence.job_id, (warning,))
 
 
-def _segment(job_id: UUID, index: int, window: Window) -> SegmentRow:
+def open_segment(job_id: UUID, index: int, window: Window, *, in_decoder_order: bool = False) -> SegmentRow:
     return SegmentRow(
         job_id=job_id,
         index=index,
@@ -106,4 +108,5 @@ def _segment(job_id: UUID, index: int, window: Window) -> SegmentRow:
         next_sample=window.first_sample,
         analysed_sample=window.first_sample,
         window_end=window.end_sample,
+        in_decoder_order=in_decoder_order,
     )

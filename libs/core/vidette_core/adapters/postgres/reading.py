@@ -66,6 +66,14 @@ class PostgresReader:
             found = (await session.execute(documents)).scalars()
             return PipelinesInUse(tuple(Pipeline.model_validate(document) for document in found), uploading)
 
+    async def chunk(self, job: Job, first_sample: int) -> Chunk:
+        """The committed chunk that begins there. Raises `NotFound`."""
+        async with self._database.transaction() as session:
+            row = await session.get(ChunkRow, (job.id, first_sample))
+        if row is None:
+            raise NotFound(f"no chunk of job {job.id} begins at sample {first_sample}")
+        return chunk_from_row(row)
+
     async def chunks(self, job: Job, first_sample: int) -> AsyncIterator[Chunk]:
         """The committed chunks that hold samples from `first_sample` on, in order, in constant memory."""
         at = first_sample - first_sample % job.chunk_frames  # where the chunk that holds it begins

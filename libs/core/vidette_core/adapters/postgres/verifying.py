@@ -5,14 +5,14 @@ from __future__ import annotations
 from random import Random
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col
 
 from vidette_core.adapters.postgres.engine import Database
+from vidette_core.adapters.postgres.planning import open_segment
 from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
-from vidette_core.domain.jobs import DEFAULT_TENANT, JobState, SegmentState
-from vidette_core.domain.verifying import drawn
+from vidette_core.domain.containers import Container
+from vidette_core.domain.jobs import DEFAULT_TENANT, JobState
+from vidette_core.domain.verifying import MOST_FRAMES_WITHOUT_INDEX, drawn, frames_in
 from vidette_core.ports.errors import Conflict, NotFound
 
 _PINNED = (
@@ -40,23 +40,17 @@ class PostgresVerifying:
                 raise Conflict(job.state.value)
             assert job.chunk_frames is not None, "a completed job was submitted"
             samples = (job.frames_ok or 0) + (job.frames_decode_error or 0) + (job.frames_model_error or 0)
-            windows = drawn(samples, job.chunk_frames, frames, Random(seed).sample)
-            first = select(col(SegmentRow.in_decoder_order)).where(col(SegmentRow.job_id) == job_id)
-            in_decoder_order = bool((await session.execute(first.order_by(col(SegmentRow.index)).limit(1))).scalar())
+            first_segment = await session.get(SegmentRow, (job_id, 0))
+            in_decoder_order = first_segment is not None and first_segment.in_decoder_order
+            # Then every window costs a pass from the video's first frame on.
+            is_costly = in_decoder_order or job.container == Container.AVI
+            most = min(frames, MOST_FRAMES_WITHOUT_INDEX) if is_costly else frames
+            windows = drawn(samples, job.chunk_frames, most, Random(seed).sample)
             values = {name: getattr(job, name) for name in _PINNED}
-            expected = sum((window.end_sample or 0) - window.first_sample for window in windows)
+            expected = frames_in(windows)
             values |= {"state": JobState.PENDING, "max_workers": 1, "expected_samples": expected, "verifies": job_id}
             await session.execute(insert(JobRow).values(id=verification_id, **values))
-            for index, window in enumerate(windows):
-                session.add(
-                    SegmentRow(
-                        job_id=verification_id,
-                        index=index,
-                        state=SegmentState.OPEN,
-                        first_sample=window.first_sample,
-                        next_sample=window.first_sample,
-                        analysed_sample=window.first_sample,
-                        window_end=window.end_sample,
-                        in_decoder_order=in_decoder_order,
-                    )
-                )
+            session.add_all(
+                open_segment(verification_id, index, window, in_decoder_order=in_decoder_order)
+                for index, window in enumerate(windows)
+            )
