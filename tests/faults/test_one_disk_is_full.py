@@ -32,6 +32,8 @@ A_FEW = 20
 UNDER_WAY = progress_between(0.02, 0.6)
 MEBIBYTES = {"postgres": 250, "s3": 60}
 """Both begin with half of it free."""
+SOON = {"VIDETTE_STORE_TIMEOUT_S": "5", "VIDETTE_STORE_COMPLETE_TIMEOUT_S": "10"}
+"""A store on a full disk lets its clients wait."""
 MOST_TRIES = 60
 """A submission takes a kilobyte or two of a page of eight, and a page may be free in each of a dozen files."""
 
@@ -68,7 +70,7 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cramped]:
         for name, disk in disks.items():
             shutil.copytree(folder / name, disk.seen, dirs_exist_ok=True)
         parts = ",".join(name for name in PartName if name is not PartName.TRITON)
-        settings = {**HASTE, "VIDETTE_HTTP_PORT": str(free_port()), "VIDETTE_PARTS": parts}
+        settings = {**HASTE, **SOON, "VIDETTE_HTTP_PORT": str(free_port()), "VIDETTE_PARTS": parts}
         argv = [*made[0].enter, *UP]
         stack = StackProcess(home, settings, start_seconds=300, messages=folder / "said", argv=argv)
         try:

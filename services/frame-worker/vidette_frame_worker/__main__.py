@@ -69,6 +69,7 @@ def _opened(termination_log: Path | None) -> int | None:
 def _say_last(last_words: int | None, sentence: str) -> None:
     if last_words is not None:
         with suppress(OSError):
+            os.ftruncate(last_words, 0)  # another sentence may have been said
             os.pwrite(last_words, sentence.encode()[:_MOST_LAST_WORDS], 0)
 
 

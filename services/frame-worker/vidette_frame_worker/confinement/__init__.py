@@ -37,6 +37,8 @@ def _taken(step: Callable[[], None]) -> str:
         step()
     except Unsupported as error:
         return str(error)
+    except OSError as error:
+        return f"refused ({error.strerror})"
     return ON
 
 

@@ -22,8 +22,12 @@ _CERTIFICATES: Final = (
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
 )
-"""Variables in which those who connect for us are told of certificates."""
+"""Variables in which those who connect for us are told of certificates and keys."""
 
 
 def readable_paths() -> tuple[Path, ...]:
@@ -39,7 +43,6 @@ def wanted(modules: Iterable[Path], here: Path, variables: Mapping[str, str]) ->
     yield from (*SYSTEM, *DEVICES)
     yield _RESOLVER.resolve().parent  # which is rewritten when the network changes
     for name in _CERTIFICATES:
-        if variables.get(name):
-            path = Path(variables[name])
+        for path in map(Path, filter(None, variables.get(name, "").split(os.pathsep))):  # OpenSSL takes several folders
             # Kubernetes swaps a mounted folder's contents by a link beside them, which has to be followed anew each time.
             yield path.parent if (path.parent / "..data").exists() else path
