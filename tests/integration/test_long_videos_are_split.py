@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, update
@@ -261,3 +262,19 @@ async def test_what_a_frame_costs_is_the_median_between_the_commits_of_ended_job
     assert await stack.planning.seconds_per_sample(PIPELINE.digest) is None, "it has not ended"
     await stack.schedule.finish(claims[0].fence.job_id, lambda balance: verdict(balance, 1.0))
     assert await stack.planning.seconds_per_sample(PIPELINE.digest) == pytest.approx(0.5)
+
+
+async def test_a_verification_that_reads_the_video_otherwise_ends_and_says_so(stack: Adapters) -> None:
+    claims = await split(stack)
+    for claimed in claims:
+        await work(stack, claimed)
+    job_id, verification_id = claims[0].fence.job_id, uuid4()
+    assert await stack.schedule.finish(job_id, lambda balance: verdict(balance, 1.0)) == "completed"
+    await stack.verifying.request(job_id, verification_id, 10, seed=1)
+    await stack.run()
+    claimed = await stack.claim(verification_id)
+    assert (claimed.planned, claimed.expected_samples) == (True, None)
+    await stack.planning.replan(claimed.fence, PLAN_DID_NOT_HOLD)
+    (job,) = (await stack.schedule.snapshot()).jobs
+    assert job.segments[0].problem is not None
+    assert "read otherwise" in job.segments[0].problem.message
