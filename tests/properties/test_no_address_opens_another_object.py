@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -204,7 +205,7 @@ def test_an_address_is_over_when_its_time_is(scene: Scene, s3: StoreEndpoint) ->
 @pytest.mark.parametrize("extra", UNSIGNED)
 def test_a_header_that_was_not_signed_makes_no_address_good_for_more(extra: str, seaweedfs: StoreEndpoint) -> None:
     """An S3 refuses headers `x-amz-…` that were not signed. The embedded stack's store does not (docs/stores.md)."""
-    theirs, own = "sources/theirs", "results/own"
+    theirs, own = f"sources/{uuid4()}", f"results/{uuid4()}"
     archive = tarball(**{theirs: b"spoilt"})
     store = S3BlobStore(store_settings(seaweedfs))
     try:
