@@ -38,9 +38,9 @@ class IndexedVideo:
         return AvReader(file, self.container, self.limits)
 
     @property
-    def is_listed(self) -> bool:
-        """Whether the container gives each frame a time of its own, and with it its place among the others."""
-        return self.table is not None and self.table.has_increasing_timestamps
+    def order(self) -> PacketTable | None:
+        """The table where it gives each frame a time of its own, and with it its place among the others."""
+        return self.table if self.table is not None and self.table.has_increasing_timestamps else None
 
     def milliseconds(self, time: int) -> float:
         """`time` in the stream's time base."""

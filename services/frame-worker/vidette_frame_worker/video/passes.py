@@ -33,11 +33,10 @@ class _CannotSeek(Exception):
     """The demuxer does not land where the packet table says there is a key frame."""
 
 
-def pictures(video: IndexedVideo, first: int, end: int | None, *, in_decoder_order: bool) -> Pictures:
-    """Frames [first, end) or more (from 0 where only the decoder can count). Raises VideoError, PortError, IndexDisagrees."""
-    if in_decoder_order or video.table is None or not video.is_listed:
-        return _in_output_order(video)
-    return _in_known_order(video, video.table, first, end)
+def pictures(video: IndexedVideo, order: PacketTable | None, first: int, end: int | None) -> Pictures:
+    """Frames [first, end) by `order`; all of them as the decoder counts where that is None. Raises VideoError, PortError and
+    IndexDisagrees."""
+    return _in_output_order(video) if order is None else _in_known_order(video, order, first, end)
 
 
 def _in_known_order(video: IndexedVideo, table: PacketTable, first: int, end: int | None) -> Pictures:

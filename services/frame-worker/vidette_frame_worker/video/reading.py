@@ -62,12 +62,13 @@ class Video:
         where it began, and so the frames of a part are those of the whole, whoever asks for them and wherever they go on. Not at
         all of them: where two would begin at the same key frame, they are decoded in one go.
         """
-        if in_decoder_order or self._video.table is None or not self._video.is_listed:
+        order = None if in_decoder_order else self._video.order
+        if order is None:
             end = _earliest(end_sample, sampling.max_frames)
-            yield from self._stretch(sampling, 0, end, first_sample, in_decoder_order=True)
+            yield from self._stretch(sampling, order, 0, end, first_sample)
             return
-        end = _earliest(end_sample, sampling.max_frames, sampling.count(self._video.table.readable))
-        begins = partial(_begins_afresh, self._video.table, sampling, stretch)
+        end = _earliest(end_sample, sampling.max_frames, sampling.count(order.readable))
+        begins = partial(_begins_afresh, order, sampling, stretch)
         begin = first_sample - first_sample % stretch
         while not begins(begin):
             begin -= stretch
@@ -76,17 +77,17 @@ class Video:
             while until < end and not begins(until):
                 until += stretch
             until = min(end, until)
-            yield from self._stretch(sampling, begin, until, first_sample, in_decoder_order=False)
+            yield from self._stretch(sampling, order, begin, until, first_sample)
             begin = until
 
     def _stretch(
-        self, sampling: Sampling, begin: int, until: int | None, first_sample: int, *, in_decoder_order: bool
+        self, sampling: Sampling, order: PacketTable | None, begin: int, until: int | None, first_sample: int
     ) -> Iterator[DecodedFrame]:
         """Those of [begin, until) from `first_sample` on; to the end where `until` is None."""
         first, wanted = sampling.frame_index(begin), sampling.frame_index(first_sample)
         # One behind the last sampled frame, so that no more than needed is decoded.
         end = None if until is None else 0 if until < 1 else sampling.frame_index(until - 1) + 1
-        with closing(pictures(self._video, first, end, in_decoder_order=in_decoder_order)) as decoded:
+        with closing(pictures(self._video, order, first, end)) as decoded:
             for placed in decoded:
                 if end is not None and placed.index >= end:
                     return
