@@ -32,7 +32,10 @@ def configure_logs(settings: LogSettings, service: str, **constants: str) -> Non
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     json = settings.format == "json"
-    renderer: Any = structlog.processors.JSONRenderer() if json else _console()
+    # The console's renderer prints stacks by itself.
+    render: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if json else [_console()]
+    )
     structlog.configure(
         processors=[
             *shared,
@@ -47,7 +50,7 @@ def configure_logs(settings: LogSettings, service: str, **constants: str) -> Non
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.level, force=True)

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from vidette_core.adapters.postgres.driver_errors import LOST, port_error
+from vidette_core.adapters.postgres.pool_log import tell_outages_as_such
 from vidette_core.adapters.postgres.single_reads import SingleReads
 from vidette_core.ports.errors import DatabaseUnavailable, PortError
 from vidette_core.settings import DatabaseSettings
@@ -50,6 +51,7 @@ class Database:
             },
         )
         _never_hand_out_dead_connections(self.engine.sync_engine)
+        tell_outages_as_such(self.engine.sync_engine)
         self.single_reads = SingleReads(settings)
 
     @asynccontextmanager
