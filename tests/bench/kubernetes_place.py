@@ -146,7 +146,7 @@ def controller_running(here: Place) -> Iterator[RunningController]:
         "VIDETTE_STORE_ENDPOINT": "http://127.0.0.1:1",
         "VIDETTE_STORE_ACCESS_KEY": "nobody",
         "VIDETTE_STORE_SECRET_KEY": "nothing",
-        "VIDETTE_STORE_URL_LIFE_S": "3600",
+        "VIDETTE_SWEEP_SETTLE_S": "3600",
         "VIDETTE_GATEWAY_URL": "http://gateway:8001",
         "VIDETTE_TRITON_URL": "triton:8001",
         "VIDETTE_KUBERNETES_NAMESPACE": NAMESPACE,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -54,7 +55,7 @@ class Bench:
                 child.stop_blocking(5)
 
     def _start(self, template: Template, job_id: UUID, number: int) -> tuple[Child, Path]:
-        spec = spec_of(template, self._installed.tokens(), job_id, 1)
+        spec = spec_of(template, self._installed.tokens(), job_id, 1, datetime.now(UTC))
         environment = worker_environment(os.environ, "bench")
         pod = {POD_NAME: f"{spec.name}-{number}"}
         log = self._installed.folder / f"{spec.name}-{number}.log"

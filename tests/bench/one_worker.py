@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -66,7 +66,7 @@ class Workplace:
             self.installed.api.gateway_url, self.triton.url, {**as_environment(WorkerTuning()), **tuning}
         )
         claim_all(self.installed, template)
-        spec = spec_of(template, self.installed.tokens(), job_id, 1)
+        spec = spec_of(template, self.installed.tokens(), job_id, 1, datetime.now(UTC))
         environment = {**self.environment(), **spec.env, **spec.secrets, POD_NAME: spec.name}
         log = self.installed.folder / f"{spec.name}.log"
         child = Child.start(Command(WORKER, self.installed.folder, environment), log)

@@ -43,7 +43,7 @@ def chunks(frames: int) -> Iterator[MadeChunk]:
             for index in range(first, min(frames, first + _CHUNK_FRAMES))
         ]
         message, content = pack(first, rows)
-        yield MadeChunk(content, ChunkClaim(first, Tally(ok=len(rows)), message.bytes, message.sha256))
+        yield MadeChunk(content, ChunkClaim(first, Tally(ok=len(rows)), len(content), message.sha256))
 
 
 async def make_job(running: Installation, frames: int) -> UUID:

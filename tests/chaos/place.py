@@ -25,7 +25,7 @@ from vidette_local.home import Home
 from vidette_local.stack_process import StackProcess
 
 CHUNK_FRAMES = 4
-URL_LIFE_S = 60
+SETTLE_S = 60
 START_S = 900.0
 """A limit only: on a machine that has much else to do even this is slow."""
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ SETTINGS = {
     "VIDETTE_UPLOAD_HEARTBEAT_S": "2",
     "VIDETTE_SWEEP_UPLOAD_SILENCE_S": "12",
     # What is left in the store is removed once nobody can write there any more.
-    "VIDETTE_STORE_URL_LIFE_S": str(URL_LIFE_S),
+    "VIDETTE_SWEEP_SETTLE_S": str(SETTLE_S),
     "VIDETTE_SWEEP_INTERVAL_S": "3",
 }
 

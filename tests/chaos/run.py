@@ -15,7 +15,7 @@ from tests.chaos.evidence import ChunkRow, Evidence, JobRecord, Outcome, Segment
 from tests.chaos.faults import Saboteur
 from tests.chaos.films import FILMS
 from tests.chaos.history import History, What, read
-from tests.chaos.place import URL_LIFE_S, Place, place
+from tests.chaos.place import SETTLE_S, Place, place
 from tests.chaos.reference import Reference
 from tests.chaos.schedule import Abort, Action, Cancel, Fault, Rubbish, Schedule, Submit, Target, save
 from tests.support.processes import stack_processes
@@ -25,7 +25,7 @@ from vidette_local.settings import PartName
 
 CLIENTS, FAULTS = 24, 8
 """At once, at most."""
-FAULTS_END_S, PARTS_READY_S, JOBS_END_S, SWEPT_S = 90.0, 120.0, 480.0, URL_LIFE_S + 240.0
+FAULTS_END_S, PARTS_READY_S, JOBS_END_S, SWEPT_S = 90.0, 120.0, 480.0, SETTLE_S + 240.0
 _CLIENTS_END_S = 60.0
 HEALED_S = 60.0
 """How long a fault waits at most until all parts are ready."""

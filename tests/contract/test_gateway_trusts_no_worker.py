@@ -9,10 +9,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.gateway import CONTENT, INDEX, Gateway, chunk
+from tests.support.gateway import COMMIT, CONTENT, INDEX, Gateway, chunk
 from tests.support.gateway import gateway as gateway_running
 from tests.support.jobs import CHUNK_FRAMES, PIPELINE
 from tests.support.servers import StoreEndpoint
+from vidette_core.domain.chunks import results_prefix
 from vidette_core.domain.sampling import Sampling
 
 
@@ -24,6 +25,10 @@ class OneJob(Gateway):
 
     async def claim_it(self, pod: str = "pod-1") -> dict[str, Any]:
         return await self.claim(self.job_id, pod)
+
+    async def stored(self) -> list[str]:
+        """The keys of its chunks, committed or not."""
+        return [key async for key in self.services.store.list(results_prefix(self.job_id))]
 
 
 @pytest.fixture
@@ -91,32 +96,29 @@ async def test_another_pod_is_told_to_wait(gateway: OneJob) -> None:
     assert (await gateway.claim_it("pod-2"))["kind"] == "busy"
 
 
-async def test_a_chunk_is_uploaded_committed_and_committed_again(gateway: OneJob) -> None:
+async def test_a_chunk_is_stored_committed_and_committed_again(gateway: OneJob) -> None:
     token = (await gateway.claim_it())["session_token"]
-    await gateway.upload(token, chunk(0))
     for _ in range(2):
-        response = await gateway.call("POST", "/v1/chunks", token, chunk(0))
+        response = await gateway.call("POST", COMMIT, token, chunk(0))
         assert (response.status_code, response.json()) == (200, {"next_sample": CHUNK_FRAMES})
+        (key,) = await gateway.stored()
+        assert await gateway.services.store.get(key, 100) == CONTENT
 
 
-async def test_a_chunk_that_is_not_in_the_store_is_not_committed(gateway: OneJob) -> None:
+async def test_a_chunk_whose_bytes_are_not_those_of_its_digest_is_neither_stored_nor_committed(
+    gateway: OneJob,
+) -> None:
     token = (await gateway.claim_it())["session_token"]
-    response = await gateway.call("POST", "/v1/chunks", token, chunk(0))
-    assert response.status_code == 503
-    assert response.headers["retry-after"]
-
-
-async def test_a_chunk_of_another_size_than_its_object_is_refused(gateway: OneJob) -> None:
-    token = (await gateway.claim_it())["session_token"]
-    await gateway.upload(token, chunk(0))
-    response = await gateway.call("POST", "/v1/chunks", token, chunk(0, bytes=len(CONTENT) + 1))
-    assert response.status_code == 409
+    response = await gateway.call("POST", COMMIT, token, chunk(0, content=b"other rows"))
+    assert (response.status_code, response.headers["vidette-error"]) == (400, "invalid_request")
+    assert await gateway.stored() == []
 
 
 @pytest.mark.parametrize("wrong", [chunk(3), chunk(0, CHUNK_FRAMES + 1), chunk(0, 0)], ids=["offset", "long", "empty"])
-async def test_no_address_is_given_for_a_chunk_off_its_boundary(wrong: dict[str, Any], gateway: OneJob) -> None:
+async def test_a_chunk_off_its_boundary_is_neither_stored_nor_committed(wrong: dict[str, Any], gateway: OneJob) -> None:
     token = (await gateway.claim_it())["session_token"]
-    assert (await gateway.call("POST", "/v1/chunks/upload", token, wrong)).status_code == 409
+    assert (await gateway.call("POST", COMMIT, token, wrong)).status_code == 409
+    assert await gateway.stored() == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,8 @@ async def test_no_address_is_given_for_a_chunk_off_its_boundary(wrong: dict[str,
         ("/v1/plan", {"width": 1, "height": 1, "frames": -1, "duration_ms": None}),
         ("/v1/renew", {"samples": -1}),
         ("/v1/chunks", chunk(0, sha256="../../etc/passwd")),
-        ("/v1/chunks", chunk(0, bytes=2**40)),
+        ("/v1/chunks", chunk(0, bytes=3)),
+        ("/v1/chunks", chunk(0, ok=2**60)),
         ("/v1/finish", {"end_sample": 0}),
         ("/v1/finish", {"end_sample": 5, "warnings": [{"code": "made-up", "message": "x"}]}),
         ("/v1/report", {"code": "internal", "message": "x"}),
@@ -136,14 +139,14 @@ async def test_no_address_is_given_for_a_chunk_off_its_boundary(wrong: dict[str,
     ],
 )
 async def test_what_a_worker_must_not_say_is_refused(path: str, body: dict[str, Any], gateway: OneJob) -> None:
-    claim_token = gateway.tokens.job_token(gateway.job_id, 1)
+    claim_token = gateway.job_token(gateway.job_id)
     token = claim_token if path == "/v1/claim" else (await gateway.claim_it())["session_token"]
     assert (await gateway.call("POST", path, token, body)).status_code == 400
 
 
 async def test_tokens_are_for_one_purpose(gateway: OneJob) -> None:
     session = (await gateway.claim_it())["session_token"]
-    job = gateway.tokens.job_token(gateway.job_id, 1)
+    job = gateway.job_token(gateway.job_id)
     assert (await gateway.call("POST", "/v1/claim", session, {"pod": "x"})).status_code == 401
     assert (await gateway.call("GET", "/v1/source", job)).status_code == 401
     assert (await gateway.call("GET", "/v1/source", "rubbish")).status_code == 401
@@ -175,7 +178,6 @@ async def test_metrics_and_health_are_served_beside_the_routes(gateway: OneJob) 
 async def test_every_refusal_has_its_code_in_the_header(gateway: OneJob) -> None:
     old = (await gateway.claim_it())["session_token"]
     new = (await gateway.claim_it())["session_token"]
-    await gateway.upload(new, chunk(0))
 
     async def too_long() -> AsyncIterator[bytes]:
         for _ in range(65):
@@ -184,8 +186,7 @@ async def test_every_refusal_has_its_code_in_the_header(gateway: OneJob) -> None
     answers = {
         "unauthorized": await gateway.call("GET", "/v1/source", "rubbish"),
         "fenced": await gateway.call("GET", "/v1/source", old),
-        "conflict": await gateway.call("POST", "/v1/chunks", new, chunk(0, bytes=len(CONTENT) + 1)),
-        "store_unavailable": await gateway.call("POST", "/v1/chunks", new, chunk(0, content=b"never uploaded")),
+        "conflict": await gateway.call("POST", COMMIT, new, chunk(3)),
         "invalid_request": await gateway.call("POST", "/v1/renew", new, {"samples": -1}),
         "not_found": await gateway.http.get("/v1/nowhere"),
         "method_not_allowed": await gateway.http.get("/v1/claim"),
@@ -196,7 +197,7 @@ async def test_every_refusal_has_its_code_in_the_header(gateway: OneJob) -> None
     assert {code: answer.headers.get("vidette-error") for code, answer in answers.items()} == {
         code: code for code in answers
     }
-    assert [answer.status_code for answer in answers.values()] == [401, 409, 409, 503, 400, 404, 405, 413]
+    assert [answer.status_code for answer in answers.values()] == [401, 409, 409, 400, 404, 405, 413]
 
 
 async def test_requests_of_workers_are_measured_and_no_series_says_when_it_was_created(gateway: OneJob) -> None:

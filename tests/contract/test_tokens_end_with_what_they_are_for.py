@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from tests.support.gateway import INDEX, SECRET, Gateway, chunk, gateway
+from tests.support.gateway import COMMIT, INDEX, SECRET, Gateway, chunk, gateway
 from tests.support.jobs import CHUNK_FRAMES, launch
 from tests.support.servers import StoreEndpoint
 from tests.support.spoilt_tokens import claims_of, signed
@@ -28,11 +29,13 @@ WRITES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/v1/plan"): INDEX,
     ("POST", "/v1/replan"): None,
     ("POST", "/v1/renew"): {"samples": 1},
-    ("POST", "/v1/chunks/upload"): chunk(CHUNK_FRAMES),
-    ("POST", "/v1/chunks"): chunk(CHUNK_FRAMES),
+    ("POST", COMMIT): chunk(CHUNK_FRAMES),
     ("POST", "/v1/finish"): {"end_sample": 2 * CHUNK_FRAMES},
     ("POST", "/v1/report"): {"code": "invalid_video", "message": "No readable index."},
 }
+
+
+LIFE = timedelta(seconds=TokenSettings(secret=SecretStr(SECRET)).life_s)
 
 
 @pytest.fixture
@@ -114,9 +117,8 @@ async def test_the_token_of_a_segment_that_is_done_gives_no_address_and_holds_no
     job_id = await running_job(place, "one")
     token = (await place.claim(job_id))["session_token"]
     await place.call("POST", "/v1/plan", token, {**INDEX, "frames": CHUNK_FRAMES})
-    await place.upload(token, chunk(0))
-    for path, body in (("chunks", chunk(0)), ("finish", {"end_sample": CHUNK_FRAMES})):
-        assert (await place.call("POST", f"/v1/{path}", token, body)).is_success, path
+    for path, body in ((COMMIT, chunk(0)), ("/v1/finish", {"end_sample": CHUNK_FRAMES})):
+        assert (await place.call("POST", path, token, body)).is_success, path
     if end is not None:
         await end(place, job_id)
     before = await place.db.schedule.snapshot()
@@ -134,25 +136,35 @@ async def test_a_token_whose_time_is_over_opens_nothing_though_its_epoch_is_in_f
     assert (await place.call("GET", "/v1/source", token)).status_code == 200
 
 
+async def test_a_job_token_whose_time_is_over_claims_nothing_though_its_attempt_is_in_force(place: Gateway) -> None:
+    job_id = await running_job(place, "one")
+    late = place.tokens.job_token(job_id, 1, datetime.now(UTC) - LIFE - timedelta(seconds=1))
+    answer = await place.call("POST", "/v1/claim", late, {"pod": "pod-1"})
+    assert (answer.status_code, answer.headers["vidette-error"]) == (401, "unauthorized")
+    assert (await place.claim(job_id))["kind"] == "segment"
+
+
 @pytest.mark.parametrize("life_s", [60, 48 * 3600])
-def test_a_session_token_lives_as_long_as_the_setting_says(life_s: int) -> None:
+def test_a_token_lives_as_long_as_the_setting_says(life_s: int) -> None:
+    tokens = Tokens(TokenSettings(secret=SecretStr(SECRET), life_s=life_s))
     began = int(time.time())
-    token = Tokens(TokenSettings(secret=SecretStr(SECRET), session_life_s=life_s)).session_token(
-        Fence(UUID(int=1), 0, 1)
-    )
+    token = tokens.session_token(Fence(UUID(int=1), 0, 1))
     assert began + life_s <= claims_of(token)["exp"] <= time.time() + life_s
+    attempt = datetime(2026, 1, 1, tzinfo=UTC)
+    assert claims_of(tokens.job_token(UUID(int=1), 1, attempt))["exp"] == attempt.timestamp() + life_s
 
 
 @pytest.mark.parametrize("life_s", [0, 59, 30 * 24 * 3600 + 1])
-def test_no_setting_makes_a_session_token_live_for_ever(life_s: int) -> None:
+def test_no_setting_makes_a_token_live_for_ever(life_s: int) -> None:
     with pytest.raises(ValidationError):
-        TokenSettings(secret=SecretStr(SECRET), session_life_s=life_s)
+        TokenSettings(secret=SecretStr(SECRET), life_s=life_s)
 
 
-def test_a_session_token_of_before_an_upgrade_still_counts() -> None:
-    """It has no end of its own, and its worker need not lose the segment for that."""
-    claims = {"aud": "vidette:write", "sub": str(UUID(int=1)), "segment": 0, "epoch": 1}
+@pytest.mark.parametrize("kind", ["claim", "write"])
+def test_a_token_without_an_end_is_none(kind: str) -> None:
+    claims = {"aud": f"vidette:{kind}", "sub": str(UUID(int=1)), "attempt": 1, "segment": 0, "epoch": 1}
     tokens = Tokens(TokenSettings(secret=SecretStr(SECRET)))
-    assert tokens.read_session_token(signed(claims, SECRET)) == Fence(UUID(int=1), 0, 1)
+    read = tokens.read_job_token if kind == "claim" else tokens.read_session_token
+    assert read(signed({**claims, "exp": time.time() + 60}, SECRET))
     with pytest.raises(InvalidToken):
-        tokens.read_job_token(signed(claims, SECRET))
+        read(signed(claims, SECRET))

@@ -74,8 +74,7 @@ def test_one_trace_goes_from_the_client_over_api_controller_and_worker_into_trit
     assert finished.parent_id == segment.span_id
     assert {span.attributes["vidette.job_id"] for span in (submitted, launched, segment, finished)} == {str(job)}
     assert len(chunks) == CHUNKS
-    for name in ("POST /v1/chunks", "POST /v1/chunks/upload"):
-        assert {span.parent_id for span in spans if span.name == name} == chunks
+    assert {span.parent_id for span in spans if span.name == "POST /v1/chunks"} == chunks
     asked = [span for span in spans if span.name == "InferRequest"]
     assert {span.service for span in asked} == {"triton-inference-server"}
     assert {span.parent_id for span in asked} <= chunks

@@ -40,7 +40,7 @@ LIMITS = {
     "VIDETTE_SWEEP_S": "2",
     "VIDETTE_SWEEP_INTERVAL_S": "1",
     "VIDETTE_SWEEP_UPLOAD_SILENCE_S": "10",
-    "VIDETTE_STORE_URL_LIFE_S": "60",
+    "VIDETTE_SWEEP_SETTLE_S": "60",
 }
 SOON_S = 15.0
 """For an answer, on a machine that has much else to do. What a client waits whose own connection fails is its own affair."""
@@ -88,8 +88,8 @@ def submitted(stack: ProxiedStack) -> set[UUID]:
     return {row["id"] for row in rows(stack, "SELECT id FROM jobs WHERE pipeline_digest IS NOT NULL")}
 
 
-def let_addresses_expire(stack: ProxiedStack) -> None:
-    """As if an hour had passed: the sweeper looks after what has ended, where it would wait for presigned addresses to expire."""
+def let_writes_settle(stack: ProxiedStack) -> None:
+    """As if an hour had passed: the sweeper looks after what has ended, where it would wait for writes under way to land."""
     rows(stack, "UPDATE jobs SET finished_at = finished_at - interval '1 hour' WHERE swept_at IS NULL")
 
 
@@ -104,7 +104,7 @@ def open_uploads(stack: ProxiedStack) -> int:
 
 def nothing_is_left(stack: ProxiedStack) -> bool:
     """Of uploads that came to nothing: no part in the store, and no row whose object the sweeper has yet to remove."""
-    let_addresses_expire(stack)
+    let_writes_settle(stack)
     unsettled = "SELECT 1 FROM jobs WHERE pipeline_digest IS NULL AND swept_at IS NULL"
     return not rows(stack, unsettled) and open_uploads(stack) == 0
 

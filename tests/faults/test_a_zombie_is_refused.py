@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -38,6 +39,10 @@ def tokens_of(stack: StackProcess) -> Tokens:
     return Tokens(TokenSettings(secret=SecretStr(secret)))
 
 
+def job_token(tokens: Tokens, job_id: UUID, attempt: int = 1) -> str:
+    return tokens.job_token(job_id, attempt, datetime.now(UTC))
+
+
 def log_of(stack: StackProcess, pod: str) -> str:
     (path,) = stack.home.logs.glob(f"worker-*{pod}*.log")
     return path.read_text()
@@ -48,7 +53,7 @@ def second_pod(stack: StackProcess, job_id: UUID, log: Path) -> Iterator[subproc
     """A worker of the same attempt beside the stack's own, as an Indexed Job with two pods has it."""
     variables = {
         "VIDETTE_JOB_ID": str(job_id),
-        "VIDETTE_JOB_TOKEN": tokens_of(stack).job_token(job_id, attempt=1),
+        "VIDETTE_JOB_TOKEN": job_token(tokens_of(stack), job_id),
         "VIDETTE_GATEWAY_URL": gateway_url(stack),
         "VIDETTE_TRITON_URL": stack.part("triton")["address"],
         "VIDETTE_POD_NAME": "second-pod",
@@ -99,7 +104,7 @@ def test_a_claim_with_a_token_of_another_attempt_or_none_gets_nothing(
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.post(f"{gateway_url(stack)}/v1/claim", headers=headers, json={"pod": "stranger"}, timeout=10)
 
-    assert claim(tokens_of(stack).job_token(job_id, attempt=2)).json() == {"answer": {"kind": "over"}}
-    forged = Tokens(TokenSettings(secret=SecretStr("x" * 40))).job_token(job_id, attempt=1)
+    assert claim(job_token(tokens_of(stack), job_id, attempt=2)).json() == {"answer": {"kind": "over"}}
+    forged = job_token(Tokens(TokenSettings(secret=SecretStr("x" * 40))), job_id)
     assert claim(forged).status_code == 401
     assert numbers(completed(client, job_id)) == [(index, index) for index in range(600)]

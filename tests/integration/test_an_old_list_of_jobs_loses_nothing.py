@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,7 @@ from vidette_core.settings import TokenSettings
 from vidette_core.testing.launcher import FakeLauncher
 from vidette_core.tokens import Tokens
 
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 TEMPLATE = Template("http://gateway", "triton:1", {})
 
 
@@ -36,7 +38,7 @@ class Desk:
         self.applier = Applier(db.schedule, self.launcher, tokens, TEMPLATE, 1.0, MANY_WORKERS)
 
     async def create(self) -> None:
-        await self.applier.apply([CreateJob(self.job_id, 1, self.name, "yolo")])
+        await self.applier.apply([CreateJob(self.job_id, 1, self.name, "yolo", BEGUN)])
 
     async def seen_next_attempt(self) -> NextAttempt:
         """As planned upon what is launched now."""
@@ -100,7 +102,7 @@ async def test_a_launch_that_is_refused_for_too_long_fails_the_job(desk: Desk) -
     await desk.launcher.create(LaunchSpec(desk.name, UUID(int=9), 1, "a stranger's", {}))
     tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
     impatient = Applier(desk.db.schedule, desk.launcher, tokens, TEMPLATE, 1.0, MANY_WORKERS, refused_patience_s=0.5)
-    create = CreateJob(desk.job_id, 1, desk.name, "yolo")
+    create = CreateJob(desk.job_id, 1, desk.name, "yolo", BEGUN)
     assert await impatient.apply([create]) == []
     assert len((await desk.db.schedule.snapshot()).jobs) == 1
     await asyncio.sleep(1.1)  # the first pause between two tries

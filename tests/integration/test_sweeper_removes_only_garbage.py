@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import func, update
 from sqlmodel import col
@@ -34,10 +33,6 @@ class World:
     db: Adapters
     store: S3BlobStore
     sweeper: Sweeper
-
-    async def put(self, key: str, content: bytes = b"content") -> None:
-        async with httpx.AsyncClient() as client:
-            (await client.put(self.store.presign_put(key, len(content)), content=content)).raise_for_status()
 
     async def keys(self, prefix: str) -> set[str]:
         return {key async for key in self.store.list(prefix)}
@@ -93,15 +88,15 @@ async def test_a_video_that_was_stored_but_never_submitted_is_removed_once_its_j
 
 
 async def finished_job(world: World) -> tuple[UUID, str, str]:
-    """A completed job; its committed chunk's key, and that of a chunk which a zombie uploaded and never committed."""
+    """A completed job; its committed chunk's key, and that of a chunk which came from a zombie and was never committed."""
     job_id = await world.db.submit()
     await world.db.run()
     claimed = await world.db.claim(job_id)
-    await world.put(source_key(job_id))
+    await world.store.put(source_key(job_id), b"content")
     committed, lost = chunk(0), chunk(0, content="zombie")
     keys = [chunk_key(claimed.fence, some, CHUNK_FRAMES) for some in (committed, lost)]
     for key in keys:
-        await world.put(key)
+        await world.store.put(key, b"content")
     await world.db.segments.commit(claimed.fence, committed)
     await world.db.segments.finish(claimed.fence, CHUNK_FRAMES, ())
     assert await world.db.schedule.finish(job_id, lambda balance: verdict(balance, 1.0)) == "completed"
@@ -118,9 +113,9 @@ async def test_chunks_that_nobody_committed_go_when_the_job_has_ended_and_result
     assert await world.store.size(source_key(job_id)) > 0
 
 
-async def test_nothing_of_a_job_is_touched_while_an_address_may_still_be_written_to(world: World) -> None:
+async def test_nothing_of_a_job_is_touched_while_a_write_may_still_land(world: World) -> None:
     job_id, committed, lost = await finished_job(world)
-    await world.make_older(job_id, world.store.url_life_s / 2)
+    await world.make_older(job_id, SweepSettings().settle_s / 2)
     await world.sweeper.sweep()
     assert await world.keys(results_prefix(job_id)) == {committed, lost}
 
@@ -130,7 +125,7 @@ async def test_a_running_job_is_never_touched_however_old(world: World) -> None:
     await world.db.run()
     claimed = await world.db.claim(job_id)
     uploaded = chunk_key(claimed.fence, chunk(0), CHUNK_FRAMES)
-    await world.put(uploaded)
+    await world.store.put(uploaded, b"content")
     await world.make_older(job_id, 10**6)
     await world.sweeper.sweep()
     assert await world.keys(results_prefix(job_id)) == {uploaded}

@@ -115,7 +115,7 @@ def test_another_tenants_job_is_as_unknown_as_none(scene: Scene, asks: list[Ask]
         for ask in asks:
             stranger = list(scene.others.values())[ask.number % len(scene.others)]
             nobody = uuid4()
-            token = (*stranger.stale, scene.place.tokens.job_token(stranger.id, 1))[0]
+            token = (*stranger.stale, scene.place.job_token(stranger.id))[0]
             hers = await ask.of(scene.mine, stranger.id, stranger.id, token)
             nobodys = await ask.of(scene.mine, nobody, nobody, token)
             assert not hers.is_success, ask

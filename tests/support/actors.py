@@ -68,9 +68,9 @@ class SimulatedPod:
     planned: bool = True
     at: int = 0
     end: int = 0
-    presigned: tuple[str, ChunkClaim] | None = None
-    """An address it may still write to, as long as that lives."""
-    uploaded: ChunkClaim | None = None
+    sent: tuple[str, ChunkClaim] | None = None
+    """What the gateway has on its way to the store, and its key; it may still land when the fence is not in force any more."""
+    stored: ChunkClaim | None = None
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Two acts that run at once may pick the same pod, but no worker is in the middle of two steps."""
 
@@ -158,7 +158,7 @@ class World:
             try:
                 return await self._step(pod)
             except Conflict:  # fenced: it would exit, and is kept as the zombie that tries again
-                pod.fence = pod.presigned = pod.uploaded = None
+                pod.fence = pod.sent = pod.stored = None
                 return True
 
     async def _step(self, pod: SimulatedPod) -> bool:
@@ -166,19 +166,19 @@ class World:
         match pod:
             case SimulatedPod(fence=None):
                 return await self._claim(pod)
-            case SimulatedPod(fence=Fence() as fence, uploaded=ChunkClaim() as claim):
+            case SimulatedPod(fence=Fence() as fence, stored=ChunkClaim() as claim):
                 await self._commit(pod, fence, claim)
-            case SimulatedPod(presigned=(str() as key, ChunkClaim() as claim)):
-                self.store.put(key, b"chunk")
-                pod.presigned, pod.uploaded = None, claim
+            case SimulatedPod(sent=(str() as key, ChunkClaim() as claim)):
+                await self.store.put(key, b"chunk")
+                pod.sent, pod.stored = None, claim
             case SimulatedPod(fence=Fence() as fence, planned=False):
                 made = plan_of(pod.job_id)
                 pod.end = await self.db.planning.post_plan(fence, made) or pod.end
                 pod.planned = True
             case SimulatedPod(fence=Fence() as fence, at=at, end=end) if at < end:
-                await segments.terms(fence)  # the gateway presigns for a fence in force only
+                await segments.terms(fence)  # the gateway stores for a fence in force only
                 claim = chunk(at)
-                pod.presigned = chunk_key(fence, claim, CHUNK_FRAMES), claim
+                pod.sent = chunk_key(fence, claim, CHUNK_FRAMES), claim
             case SimulatedPod(fence=Fence() as fence):
                 await segments.finish(fence, pod.at, ())
                 pod.fence = None
@@ -188,7 +188,7 @@ class World:
         is_zombie = self.newest[pod.job_id, fence.segment] > fence.epoch or pod.job_id in self.stopped
         committed = await self.db.segments.commit(fence, claim)
         assert not (is_zombie and committed.is_new), "a zombie wrote a result"
-        pod.at, pod.uploaded = committed.next_sample, None
+        pod.at, pod.stored = committed.next_sample, None
 
     async def _claim(self, pod: SimulatedPod) -> bool:
         match await self.db.segments.claim(pod.job_id, pod.attempt, pod.name):
@@ -218,7 +218,7 @@ class World:
             await self.db.planning.replan(pod.fence, PLAN_DID_NOT_HOLD)
             for (job_id, segment), epoch in epochs.items():
                 self._hear_of(job_id, segment, epoch + 1)
-            pod.fence = pod.presigned = pod.uploaded = None
+            pod.fence = pod.sent = pod.stored = None
 
     def end(self, pod: SimulatedPod, exit_code: int) -> None:
         """The launcher sees the process end, if it still knows it as running."""
@@ -245,9 +245,9 @@ class World:
             await session.execute(held.values(lease_until=func.now() - timedelta(seconds=seconds)))
 
     async def an_hour_passes(self) -> None:
-        """For what has ended or fell silent, and for presigned addresses."""
+        """For what has ended or fell silent, and for what was on its way to the store."""
         for pod in self.pods.values():
-            pod.presigned = None
+            pod.sent = None
         age = timedelta(hours=1)
         change = update(JobRow).values(heartbeat_at=col(JobRow.heartbeat_at) - age)
         async with self.db.database.transaction() as session:

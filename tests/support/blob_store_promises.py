@@ -129,33 +129,22 @@ async def test_deleting_is_final_and_may_be_repeated(store: BlobStore, key: str)
         await store.size(key)
 
 
+async def test_a_small_object_is_written_whole_and_the_same_again_is_fine(store: BlobStore, key: str) -> None:
+    for _ in range(2):
+        await store.put(key, b"abc")
+    assert (await store.size(key), await store.get(key, 3)) == (3, b"abc")
+
+
 class TestPresignedAddresses:
     """What workers hold instead of credentials."""
 
-    async def test_an_object_written_through_one_is_read_through_another_in_ranges(
-        self, real: S3BlobStore, key: str
-    ) -> None:
+    async def test_one_reads_an_object_in_ranges(self, real: S3BlobStore, key: str) -> None:
         content = hashlib.sha256(b"seed").digest() * 100
+        await real.put(key, content)
         async with httpx.AsyncClient(trust_env=False) as client:
-            put = await client.put(real.presign_put(key, len(content)), content=content)
-            assert put.status_code == 200
-            assert await real.get(key, len(content)) == content
             part = await client.get(real.presign_get(key), headers={"Range": "bytes=10-19"})
         assert part.status_code == 206
         assert part.content == content[10:20]
-
-    async def test_writing_the_same_again_is_fine(self, real: S3BlobStore, key: str) -> None:
-        address = real.presign_put(key, 3)
-        async with httpx.AsyncClient(trust_env=False) as client:
-            for _ in range(2):
-                assert (await client.put(address, content=b"abc")).status_code == 200
-
-    async def test_another_size_than_the_one_signed_is_refused(self, real: S3BlobStore, key: str) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.put(real.presign_put(key, 3), content=b"abcd")
-        assert answer.status_code == 403
-        with pytest.raises(NotFound):
-            await real.size(key)
 
     async def test_an_address_is_for_one_object_and_one_method(self, real: S3BlobStore, key: str) -> None:
         await _uploaded(real, key, b"x")

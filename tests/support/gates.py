@@ -25,10 +25,11 @@ class Side(StrEnum):
 
 
 class Gate:
-    """Holds the `nth` request named `point`. `gateway` and `store` are for the proxies on the worker's two ways.
+    """Holds the `nth` request named `point`. `gateway` and `store` are for the proxies before these two.
 
-    Requests are named as the gateway has them, `POST /v1/claim`; those to the store are GET_VIDEO and PUT_CHUNK. Of the store's
-    proxy, which workers share, only the one request is held: behind it a stopped worker could have but reads under way.
+    Requests are named as the gateway has them, `POST /v1/claim`; those to the store are GET_VIDEO, and PUT_CHUNK, which is the
+    gateway's for the worker. Of the store's proxy, which all share, only the one request is held: behind it a stopped worker
+    could have but reads under way.
     """
 
     def __init__(self, point: str = "", side: Side = Side.BEFORE, nth: int = 1) -> None:

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from vidette_core.domain.pipelines import Catalog
 from vidette_core.settings import TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
 
+COMMIT = "/v1/chunks"
 CONTENT = b"compressed rows"
 INDEX = {"width": 64, "height": 48, "frames": 2000, "duration_ms": 80_000.0, "has_increasing_timestamps": True}
 """Of a video that is worth three workers here, where a job samples 600 of its frames."""
@@ -40,7 +42,7 @@ def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: bytes = CONTEN
     """What a worker says of a chunk."""
     digest = hashlib.sha256(content).hexdigest()
     counts = {"ok": frames, "decode_error": 0, "model_error": 0}
-    return {"first_sample": first_sample, **counts, "bytes": len(content), "sha256": digest, **changes}
+    return {"first_sample": first_sample, **counts, "sha256": digest, **changes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,24 @@ class Gateway:
         return self.services.tokens
 
     async def call(self, method: str, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        """`body` as the route takes it: what is said of a chunk goes into the query, with `CONTENT` behind it."""
+        if path == COMMIT:
+            return await self.commit(token, body or {}, CONTENT)
         return await self.http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
 
+    async def commit(self, token: str, message: dict[str, Any], content: bytes) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/zstd"}
+        return await self.http.post(COMMIT, params=message, content=content, headers=headers)
+
+    def job_token(self, job_id: UUID, attempt: int = 1) -> str:
+        """Of an attempt that begins now."""
+        return self.tokens.job_token(job_id, attempt, datetime.now(UTC))
+
     async def claim(self, job_id: UUID, pod: str = "pod-1", attempt: int = 1) -> dict[str, Any]:
-        response = await self.call("POST", "/v1/claim", self.tokens.job_token(job_id, attempt), {"pod": pod})
+        response = await self.call("POST", "/v1/claim", self.job_token(job_id, attempt), {"pod": pod})
         assert response.status_code == 200
         answer: dict[str, Any] = response.json()["answer"]
         return answer
-
-    async def upload(self, token: str, message: dict[str, Any], content: bytes = CONTENT) -> None:
-        address = (await self.call("POST", "/v1/chunks/upload", token, message)).json()["url"]
-        await put(address, content)
-
-
-async def put(address: str, content: bytes) -> None:
-    """By a presigned address."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        (await client.put(address, content=content)).raise_for_status()
 
 
 @asynccontextmanager

@@ -19,12 +19,12 @@ from sqlalchemy import text, update
 from sqlmodel import col
 
 from tests.support.finished_jobs import chunks_of, finished_job, frame
-from tests.support.gateway import Gateway, chunk, gateway, put
+from tests.support.gateway import Gateway, chunk, gateway
 from tests.support.jobs import CHUNK_FRAMES, cut, launch
 from tests.support.public_api import Api, public_api, store_settings
 from tests.support.servers import StoreEndpoint
 from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.domain.chunks import source_key
+from vidette_core.domain.chunks import results_prefix, source_key
 from vidette_core.domain.errors import ErrorCode, Problem
 from vidette_core.domain.jobs import Fence, JobWarning
 from vidette_core.ports.jobs import Caps
@@ -151,8 +151,7 @@ def scene_of(database_url: str, s3: StoreEndpoint) -> Iterator[Scene]:
 async def running_job(place: Gateway, tenant: str, **columns: Any) -> UUID:
     """Begun by a controller, with a video in the store; only a tenant without another running job gets one started."""
     job_id = await place.db.submit(tenant=tenant)
-    content = f"the video of {job_id}".encode()
-    await put(place.services.store.presign_put(source_key(job_id), len(content)), content)
+    await place.services.store.put(source_key(job_id), f"the video of {job_id}".encode())
     assert await place.db.run(_ONLY_NEW_TENANTS) == [job_id]
     await _set(place, job_id, launch_uid=str(uuid4()), **columns)
     return job_id
@@ -199,19 +198,16 @@ async def _unclaimed(place: Gateway) -> Stranger:
 
 
 async def _working(place: Gateway) -> Stranger:
-    """Of two segments, a chunk is committed and another one uploaded."""
+    """Of two segments, a chunk is committed, and another one stored."""
     job_id = await running_job(place, "working", source_bytes=91_000_002)
     early = await place.claim(job_id, "stranger-pod-working-0")
     first = await place.claim(job_id, "stranger-pod-working-0")
     claimed = Fence(job_id, first["segment"], first["epoch"])
     await place.db.planning.post_plan(claimed, cut(4 * CHUNK_FRAMES, CHUNK_FRAMES, 2))
     await place.claim(job_id, "stranger-pod-working-1")
-    for first_sample in (0, CHUNK_FRAMES):
-        message = chunk(first_sample, content=f"chunk {first_sample} of {job_id}".encode())
-        await place.upload(first["session_token"], message, f"chunk {first_sample} of {job_id}".encode())
-        if not first_sample:
-            answer = await place.call("POST", "/v1/chunks", first["session_token"], message)
-            assert answer.status_code == 200
+    rows = f"chunk 0 of {job_id}".encode()
+    assert (await place.commit(first["session_token"], chunk(0, content=rows), rows)).status_code == 200
+    await place.services.store.put(f"{results_prefix(job_id)}0/00000001-e2-stored", f"chunk 1 of {job_id}".encode())
     return Stranger("working", job_id, "working", (early["session_token"],))
 
 
@@ -219,7 +215,7 @@ async def _cancelled(place: Gateway) -> Stranger:
     job_id = await running_job(place, "cancelled", source_bytes=91_000_003)
     claimed = await place.claim(job_id, "stranger-pod-cancelled")
     await place.db.cancelling.request(job_id)
-    return Stranger("cancelled", job_id, "cancelled", (claimed["session_token"], place.tokens.job_token(job_id, 1)))
+    return Stranger("cancelled", job_id, "cancelled", (claimed["session_token"], place.job_token(job_id)))
 
 
 async def _replaced(place: Gateway) -> Stranger:
@@ -227,7 +223,7 @@ async def _replaced(place: Gateway) -> Stranger:
     claimed = await place.claim(job_id, "stranger-pod-replaced-1")
     assert await place.db.schedule.next_attempt(job_id, 1, launch(job_id, 2), blame=True)
     await place.claim(job_id, "stranger-pod-replaced-2", attempt=2)
-    return Stranger("replaced", job_id, "replaced", (claimed["session_token"], place.tokens.job_token(job_id, 1)))
+    return Stranger("replaced", job_id, "replaced", (claimed["session_token"], place.job_token(job_id)))
 
 
 async def _failed(place: Gateway) -> Stranger:
@@ -236,7 +232,7 @@ async def _failed(place: Gateway) -> Stranger:
     claimed = await place.claim(job_id, "stranger-pod-failed")
     problem = Problem(ErrorCode.INVALID_VIDEO, "What is wrong with the stranger's video is the stranger's business.")
     assert await place.db.schedule.fail(job_id, 1, problem)
-    return Stranger("failed", job_id, "failed", (claimed["session_token"], place.tokens.job_token(job_id, 1)))
+    return Stranger("failed", job_id, "failed", (claimed["session_token"], place.job_token(job_id)))
 
 
 async def _set(place: Gateway, job_id: UUID, **columns: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from tests.support.gateway import Gateway, chunk
+from tests.support.gateway import COMMIT, Gateway, chunk
 from tests.support.jobs import CHUNK_FRAMES, cut, launch
 from tests.support.strangers import running_job
 from vidette_core.domain.jobs import Fence
@@ -25,7 +25,7 @@ class Thief:
 
     def tokens(self, place: Gateway) -> list[str]:
         """Rightly signed all of them, and most of them over, or for what is not there."""
-        attempts = [place.tokens.job_token(self.job_id, attempt) for attempt in range(self.attempt + 2)]
+        attempts = [place.job_token(self.job_id, attempt) for attempt in range(self.attempt + 2)]
         beside = [
             near
             for fence in self.fences
@@ -59,10 +59,7 @@ async def _happen(place: Gateway, thief: Thief, event: str, number: int) -> None
         case "plan":
             await db.planning.post_plan(last, cut(3 * CHUNK_FRAMES, CHUNK_FRAMES, 1 + number % 3))
         case "commit" | "finish":
-            token, message = place.tokens.session_token(last), chunk(0)
-            if (await place.call("POST", "/v1/chunks/upload", token, message)).status_code == 200:
-                await place.upload(token, message)
-                await place.call("POST", "/v1/chunks", token, message)
+            await place.call("POST", COMMIT, place.tokens.session_token(last), chunk(0))
             if event == "finish":
                 await db.segments.finish(last, CHUNK_FRAMES, ())
         case "replan":

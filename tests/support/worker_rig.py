@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -62,9 +63,7 @@ class Rig:
         """A job of this video (MP4), which its first attempt may claim."""
         job_id = uuid4()
         await self.db.submissions.begin(job_id, container="mov", source_key=source_key(job_id))
-        address = self.services.store.presign_put(source_key(job_id), len(video))
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            (await client.put(address, content=video)).raise_for_status()
+        await self.services.store.put(source_key(job_id), video)
         await self.db.submissions.submit(job_id, Submission(pipeline, Sampling(), CHUNK_FRAMES, len(video)))
         assert job_id in await self.db.run()
         return job_id
@@ -77,7 +76,7 @@ class Rig:
         """What a worker's environment says, but for the address of Triton."""
         return {
             "VIDETTE_JOB_ID": str(job_id),
-            "VIDETTE_JOB_TOKEN": self.services.tokens.job_token(job_id, attempt),
+            "VIDETTE_JOB_TOKEN": self.services.tokens.job_token(job_id, attempt, datetime.now(UTC)),
             "VIDETTE_GATEWAY_URL": self.gateway_url,
             "VIDETTE_POD_NAME": pod,
             "VIDETTE_PATIENCE_S": "30",

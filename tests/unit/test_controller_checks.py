@@ -53,11 +53,13 @@ def test_a_cancelled_job_ends_whatever_else_is_true_of_it_and_also_without_a_lau
 
 def test_a_job_without_a_launched_job_gets_one() -> None:
     case = replace(HEALTHY, job=replace(RUNNING, launch_uid=None, segments=()), launched=None)
-    assert decide(case) == CreateJob(JOB, 1, "vidette-1-a1", "")
+    assert decide(case) == CreateJob(JOB, 1, "vidette-1-a1", "", RUNNING.started_at)
 
 
 def test_a_launched_job_whose_uid_is_not_recorded_is_made_again_so_that_what_is_missing_of_it_is_made_too() -> None:
-    assert decide(replace(HEALTHY, job=replace(RUNNING, launch_uid=None))) == CreateJob(JOB, 1, "vidette-1-a1", "")
+    assert decide(replace(HEALTHY, job=replace(RUNNING, launch_uid=None))) == CreateJob(
+        JOB, 1, "vidette-1-a1", "", RUNNING.started_at
+    )
 
 
 def test_another_launched_job_under_the_name_is_not_the_attempts_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from vidette_core.settings import LogSettings, TokenSettings, VideoLimitSettings
 from vidette_core.tokens import Tokens
 
 JOB = UUID(int=7)
+BEGUN = datetime.now(UTC)
 TOKENS = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
 TUNING = as_environment(WorkerTuning(in_flight=9, patience_s=12)) | as_environment(VideoLimitSettings(frames=5))
 TEMPLATE = Template("http://gateway:1", "triton:2", TUNING | as_environment(LogSettings(level="DEBUG")))
@@ -27,7 +29,7 @@ print(VideoLimitSettings().frames, LogSettings().level)
 
 
 def test_a_worker_reads_from_its_spec_what_was_set_on_the_controller() -> None:
-    spec = spec_of(TEMPLATE, TOKENS, JOB, 3)
+    spec = spec_of(TEMPLATE, TOKENS, JOB, 3, BEGUN)
     environment = {**spec.env, **spec.secrets, "VIDETTE_POD_NAME": "pod", "PATH": os.environ["PATH"]}
     told = subprocess.run([sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.splitlines() == [f"{JOB} http://gateway:1 triton:2 9 12.0", "5 DEBUG"]
@@ -35,8 +37,8 @@ def test_a_worker_reads_from_its_spec_what_was_set_on_the_controller() -> None:
 
 
 def test_every_controller_makes_the_same_spec_and_never_shows_its_token() -> None:
-    spec = spec_of(TEMPLATE, TOKENS, JOB, 3)
-    assert spec == spec_of(TEMPLATE, TOKENS, JOB, 3)
+    spec = spec_of(TEMPLATE, TOKENS, JOB, 3, BEGUN)
+    assert spec == spec_of(TEMPLATE, TOKENS, JOB, 3, BEGUN)
     assert spec.name == launch_of(TEMPLATE, JOB, 3).name == f"vidette-{JOB}-a3"
     assert spec.secrets["VIDETTE_JOB_TOKEN"] not in repr(spec)
 

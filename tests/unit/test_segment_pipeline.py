@@ -198,7 +198,7 @@ def test_the_same_frames_always_give_the_same_chunk_with_its_counts() -> None:
     twenty = [analysed(frame, TextCounts(frame.sample, 2)) for frame in frames(0, 20)]
     message, content = pack(0, twenty)
     assert pack(0, twenty) == (message, content)
-    assert (message.ok, message.decode_error, message.bytes) == (0, 20, len(content))
+    assert (message.ok, message.decode_error) == (0, 20)
     assert (message.lines_read, message.lines_reused) == (190, 40)
 
 

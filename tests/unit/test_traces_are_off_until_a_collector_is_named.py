@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -142,9 +143,9 @@ def test_workers_are_told_the_collector_and_the_sampler_and_no_headers(monkeypat
 
 def test_a_launch_without_a_trace_is_what_it_was_and_with_one_differs_in_one_variable() -> None:
     template = Template("http://gateway:1", "triton:2", {"VIDETTE_LOG_LEVEL": "INFO"})
-    tokens = Tokens(TokenSettings(secret=SecretStr("s" * 40)))
-    without = spec_of(template, tokens, UUID(int=7), 1)
-    traced = spec_of(template, tokens, UUID(int=7), 1, traceparent=GOOD)
+    tokens, begun = Tokens(TokenSettings(secret=SecretStr("s" * 40))), datetime(2026, 1, 1, tzinfo=UTC)
+    without = spec_of(template, tokens, UUID(int=7), 1, begun)
+    traced = spec_of(template, tokens, UUID(int=7), 1, begun, traceparent=GOOD)
     assert sorted(without.env) == ["VIDETTE_GATEWAY_URL", "VIDETTE_JOB_ID", "VIDETTE_LOG_LEVEL", "VIDETTE_TRITON_URL"]
     assert traced.env == {**without.env, "TRACEPARENT": GOOD}
     assert traced.spec_hash == without.spec_hash

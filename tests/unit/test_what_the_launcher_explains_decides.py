@@ -164,7 +164,9 @@ def test_the_last_attempt_that_counts_may_still_have_more_memory() -> None:
 def test_a_job_that_ran_out_of_memory_is_launched_with_more() -> None:
     waiting = case(0)
     row = replace(waiting.job, launch_uid=None, more_memory=True)
-    assert decide(replace(waiting, job=row, launched=None)) == CreateJob(JOB, 1, "vidette-1-a1", "", more_memory=True)
+    assert decide(replace(waiting, job=row, launched=None)) == CreateJob(
+        JOB, 1, "vidette-1-a1", "", row.started_at, more_memory=True
+    )
 
 
 def test_a_sigkill_without_a_word_of_memory_is_no_want_of_memory() -> None:

@@ -96,9 +96,10 @@ class TokenSettings(BaseSettings):
 
     secret: Annotated[SecretStr, Field(min_length=32)]
     """The HMAC key (RFC 7518 §3.2 asks for at least 32 bytes for HS256), the same in api and controller."""
-    session_life_s: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 48 * 3600
-    """How long a worker may hold a segment with one token, whatever its lease. Longer than `VIDETTE_DEADLINE_S`, or a long
-    video's worker is refused midway, and its successor goes on at the last chunk."""
+    life_s: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 48 * 3600
+    """How long workers may claim after their attempt began, and hold a segment after its claim, whatever the lease. Longer than
+    `VIDETTE_DEADLINE_S` and `VIDETTE_START_PATIENCE_S` together, or a long video's workers are refused midway and its next
+    attempt goes on at the last chunk."""
 
 
 def _upper(value: object) -> object:

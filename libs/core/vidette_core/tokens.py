@@ -1,13 +1,12 @@
 """What a worker may do, as signed tokens (JWT, HS256): the job token can claim, a session token can write one segment.
 
-What they allow ends by itself: a job token with its attempt, a session token with its epoch, both checked in PostgreSQL at every
-use. A session token has an end of its own besides, for a segment that nobody else ever claims. The job token has none: it is
-deterministic, so that every controller makes the same one, and an attempt has a deadline.
+What they allow ends with what they are for: a job token with its attempt, a session token with its epoch, both checked in
+PostgreSQL at every use. Each has an end of its own besides, some time after the attempt began or the segment was claimed.
 """
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import jwt
@@ -27,14 +26,16 @@ class InvalidToken(PortError):
 class Tokens:
     def __init__(self, settings: TokenSettings) -> None:
         self._secret = settings.secret.get_secret_value()
-        self._session_life_s = settings.session_life_s
+        self._life = timedelta(seconds=settings.life_s)
 
-    def job_token(self, job_id: UUID, attempt: int) -> str:
-        claims = {"aud": _CLAIM, "sub": str(job_id), "attempt": attempt}
+    def job_token(self, job_id: UUID, attempt: int, begun: datetime) -> str:
+        """`begun` is when the attempt did, by its row: so every controller makes the same token."""
+        end = int((begun + self._life).timestamp())
+        claims = {"aud": _CLAIM, "sub": str(job_id), "attempt": attempt, "exp": end}
         return jwt.encode(claims, self._secret, _ALGORITHM)
 
     def session_token(self, fence: Fence) -> str:
-        end = int(time.time()) + self._session_life_s
+        end = int((datetime.now(UTC) + self._life).timestamp())
         claims = {"aud": _WRITE, "sub": str(fence.job_id), "segment": fence.segment, "epoch": fence.epoch, "exp": end}
         return jwt.encode(claims, self._secret, _ALGORITHM)
 
@@ -49,7 +50,7 @@ class Tokens:
         return Fence(UUID(claims["sub"]), int(claims["segment"]), int(claims["epoch"]))
 
     def _decode(self, token: str, audience: str, *required: str) -> dict[str, str]:
-        options: jwt.types.Options = {"require": ["aud", "sub", *required]}
+        options: jwt.types.Options = {"require": ["aud", "sub", "exp", *required]}
         try:
             return jwt.decode(token, self._secret, [_ALGORITHM], options=options, audience=audience)
         except jwt.InvalidTokenError as error:

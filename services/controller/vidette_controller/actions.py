@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from vidette_core.domain.errors import Problem
@@ -17,6 +18,8 @@ class CreateJob:
     attempt: int
     name: str
     pipeline_id: str
+    begun: datetime
+    """When the attempt did."""
     more_memory: bool = False
     """An earlier attempt ran out of memory."""
     traceparent: str | None = None

@@ -162,6 +162,7 @@ class Applier:
             self._tokens,
             action.job_id,
             action.attempt,
+            action.begun,
             action.pipeline_id,
             more_memory=action.more_memory,
             traceparent=current_traceparent(),

@@ -132,7 +132,9 @@ def not_launched(case: Case) -> Action | None:
     """
     if case.job.launch_uid is None:  # also when it is there: whoever made it may not have lived to complete it
         job = case.job
-        return CreateJob(job.id, job.attempt, job.launch_name, job.pipeline_id, job.more_memory, job.traceparent)
+        return CreateJob(
+            job.id, job.attempt, job.launch_name, job.pipeline_id, job.started_at, job.more_memory, job.traceparent
+        )
     if case.launched is not None:
         return None
     return _next(case, "the launched job is gone", blame=False)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from vidette_core.domain.traceparents import VARIABLE
@@ -43,12 +44,15 @@ def spec_of(
     tokens: Tokens,
     job_id: UUID,
     attempt: int,
+    begun: datetime,
     pipeline_id: str = "",
     *,
     more_memory: bool = False,
     traceparent: str | None = None,
 ) -> LaunchSpec:
-    """`traceparent`: of the span whose work the workers go on with. It is no part of the hash: nothing depends on it."""
+    """`begun`: when the attempt did. `traceparent`: of the span whose work the workers go on with; it is no part of the hash,
+    since nothing depends on it.
+    """
     launch = launch_of(template, job_id, attempt)
     env = {
         **template.tuning,
@@ -58,7 +62,7 @@ def spec_of(
     }
     if traceparent is not None:
         env[VARIABLE] = traceparent
-    secrets = {"VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt)}
+    secrets = {"VIDETTE_JOB_TOKEN": tokens.job_token(job_id, attempt, begun)}
     return LaunchSpec(
         launch.name,
         job_id,

@@ -52,6 +52,9 @@ class SweepSettings(BaseSettings):
     """Between two looks for what died halfway, and for what ended jobs left in the store."""
     upload_silence_s: Seconds = 300.0
     """An upload without a heartbeat for this long has lost its api process: 20 missed beats."""
+    settle_s: Seconds = 900.0
+    """How long after a job's end a write that was under way may still land: what no chunk names then is garbage. S3 takes a
+    signed request for 15 minutes."""
 
 
 class LaunchSettings(BaseSettings):

@@ -1,7 +1,7 @@
 """The sweeper: what died halfway is given up, and what it left in the store is removed.
 
 Only what cannot be wanted any more is removed: the upload of a job that was never submitted, and objects of an ended job
-that no committed chunk names, once every URL that could still write one has expired. Never «old and unreferenced».
+that no committed chunk names, once no write of its workers can still land. Never «old and unreferenced».
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Sweeper:
                 _log.warning("an upload without a heartbeat is given up")
                 await self._alone(self._drop_upload, leftover)
         after: Leftover | None = None
-        while batch := await self._sweeping.unswept(self._store.url_life_s, after):
+        while batch := await self._sweeping.unswept(self._settings.settle_s, after):
             for leftover in batch:
                 with job_in_logs(leftover.job_id):
                     await self._alone(self._sweep_job, leftover)

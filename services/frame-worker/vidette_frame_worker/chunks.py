@@ -39,7 +39,6 @@ def pack(first_sample: int, frames: Sequence[Analysed]) -> tuple[ChunkMessage, b
         model_error=model,
         lines_read=text.read,
         lines_reused=text.reused,
-        bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
     return message, content

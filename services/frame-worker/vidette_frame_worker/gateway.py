@@ -1,7 +1,8 @@
-"""The worker's only way to the rest of Vidette: the gateway's HTTP API, and the presigned addresses that it gives out."""
+"""The worker's only way to the rest of Vidette: the gateway's HTTP API, and presigned addresses of the video."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import httpx
@@ -38,7 +39,7 @@ class Gateway:
 
     def __init__(self, url: str, job_token: str, patience_s: float) -> None:
         self._job_token = job_token
-        self.patience_s = patience_s
+        self._patience_s = patience_s
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT)
 
     def claim(self, pod: str) -> ClaimAnswer:
@@ -51,16 +52,23 @@ class Gateway:
         return _understood(answer, self.send(method, path, token, body))
 
     def send(self, method: str, path: str, token: str, body: BaseModel | None = None) -> httpx.Response:
+        content = body.model_dump_json().encode() if body is not None else b""
+        return self.send_bytes(method, path, token, content, "application/json", {})
+
+    def send_bytes(
+        self, method: str, path: str, token: str, content: bytes, media_type: str, query: Mapping[str, str | int]
+    ) -> httpx.Response:
         def once() -> httpx.Response:
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **carried()}
-            content = body.model_dump_json() if body is not None else None
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": media_type, **carried()}
             try:
-                response = self._client.request(method, path, headers=headers, content=content)
+                response = self._client.request(method, path, params=query, headers=headers, content=content)
             except httpx.HTTPError as error:
                 raise Unavailable(f"the gateway does not answer: {type(error).__name__}") from error
             return _checked(response)
 
-        return patiently(once, self.patience_s, lambda error: _log.warning("waiting for the gateway", error=str(error)))
+        return patiently(
+            once, self._patience_s, lambda error: _log.warning("waiting for the gateway", error=str(error))
+        )
 
 
 class Session:
@@ -69,7 +77,6 @@ class Session:
     def __init__(self, gateway: Gateway, claim: SegmentClaim) -> None:
         self._gateway = gateway
         self._token = claim.session_token
-        self._patience_s = gateway.patience_s
 
     def source_url(self) -> str:
         """A presigned address of the video; ask again when it has expired."""
@@ -99,23 +106,10 @@ class Session:
         self._gateway.send("POST", "/v1/report", self._token, request)
 
     def commit(self, chunk: ChunkMessage, content: bytes) -> int:
-        """Upload a chunk, commit it, and return the next sample expected."""
-        patiently(
-            lambda: self._upload(chunk, content),
-            self._patience_s,
-            lambda error: _log.warning("waiting for the store", error=str(error)),
-        )
-        return self._gateway.ask(CommitAnswer, "POST", "/v1/chunks", self._token, chunk).next_sample
-
-    def _upload(self, chunk: ChunkMessage, content: bytes) -> None:
-        # A fresh address for each try: the last one may have expired while the store was away.
-        address = self._gateway.ask(PresignedUrl, "POST", "/v1/chunks/upload", self._token, chunk)
-        try:
-            response = httpx.put(address.url, content=content, timeout=TIMEOUT)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
-        if not response.is_success:
-            raise Unavailable(f"the store answered {response.status_code}")
+        """Have a chunk stored and committed, and return the next sample expected."""
+        query = chunk.model_dump()
+        answer = self._gateway.send_bytes("POST", "/v1/chunks", self._token, content, "application/zstd", query)
+        return _understood(CommitAnswer, answer).next_sample
 
 
 def _understood(answer: type[Answer], response: httpx.Response) -> Answer:
@@ -128,8 +122,9 @@ def _understood(answer: type[Answer], response: httpx.Response) -> Answer:
 def _checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
+    answered = f"{response.status_code} {response.headers.get('vidette-error', '')}".rstrip()
     if response.status_code == 409:
         raise Conflict("the gateway refused: another worker has taken over, or the job is over")
     if response.status_code in (408, 429) or response.status_code >= 500:
-        raise Unavailable(f"the gateway answered {response.status_code}")
-    raise Rejected(f"the gateway answered {response.status_code}")
+        raise Unavailable(f"the gateway answered {answered}")
+    raise Rejected(f"the gateway answered {answered}")

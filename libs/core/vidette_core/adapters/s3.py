@@ -23,6 +23,8 @@ _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound", "NoSuchBucket"}
 THREADS = 32
 """Requests to the store at once; more wait. Two for each of the default number of uploads, and as many for readers."""
 PING_S = 3.0
+PUT_S = 20.0
+"""For the store's answer to a small object: a worker waits for it, and gives up after 30."""
 
 
 class S3BlobStore:
@@ -33,6 +35,7 @@ class S3BlobStore:
         self._bucket = settings.bucket
         self._client = _client(settings, settings.endpoint, settings.timeout_s)
         self._patient = _client(settings, settings.endpoint, settings.complete_timeout_s)
+        self._single = _client(settings, settings.endpoint, min(PUT_S, settings.timeout_s), attempts=1)
         self._signer = _client(settings, settings.worker_endpoint or settings.endpoint, settings.timeout_s)
         self._quick = _client(settings, settings.endpoint, min(PING_S, settings.timeout_s), attempts=1)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
@@ -79,6 +82,9 @@ class S3BlobStore:
         except NotFound:
             return
 
+    async def put(self, key: str, content: bytes) -> None:
+        await self._run(lambda: self._single.put_object(Bucket=self._bucket, Key=key, Body=content))
+
     async def get(self, key: str, max_bytes: int) -> bytes:
         return await self._run(lambda: self._read(key, max_bytes))
 
@@ -116,14 +122,6 @@ class S3BlobStore:
     def presign_get(self, key: str) -> str:
         params = {"Bucket": self._bucket, "Key": key}
         return self._signer.generate_presigned_url("get_object", params, self._settings.url_life_s)
-
-    def presign_put(self, key: str, size: int) -> str:
-        params = {"Bucket": self._bucket, "Key": key, "ContentLength": size}
-        return self._signer.generate_presigned_url("put_object", params, self._settings.url_life_s)
-
-    @property
-    def url_life_s(self) -> float:
-        return float(self._settings.url_life_s)
 
     def close(self) -> None:
         for threads in (self._threads, self._ping_threads):

@@ -23,7 +23,7 @@ SHA_PREFIX = 16
 
 @dataclass(frozen=True, slots=True)
 class ChunkClaim:
-    """What a worker says of a chunk that it has uploaded or is about to: `tally.frames` samples from `first_sample` on."""
+    """What a worker says of a chunk, and its size: `tally.frames` samples from `first_sample` on."""
 
     first_sample: int
     tally: Tally

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vidette_core.domain.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_FRAMES
+from vidette_core.domain.chunks import MAX_CHUNK_FRAMES
 from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.pipelines import Pipeline
 from vidette_core.domain.results import MAX_LINES
@@ -115,7 +115,8 @@ class RenewRequest(_Message):
 
 
 class ChunkMessage(_Message):
-    """A chunk of samples from `first_sample` on, with the size and SHA-256 of its compressed bytes."""
+    """`POST /v1/chunks`: a chunk of samples from `first_sample` on, in the query; its compressed bytes, which `sha256` is of, are
+    the body."""
 
     first_sample: Samples
     ok: Samples
@@ -124,12 +125,11 @@ class ChunkMessage(_Message):
     lines_read: Lines = 0
     lines_reused: Lines = 0
     """Lines of text in the chunk that the recognition model read, and that were known from an earlier frame of it."""
-    bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class PresignedUrl(_Message):
-    """`GET /v1/source`, `POST /v1/chunks/upload`: an address that works for minutes, without other credentials."""
+    """`GET /v1/source`: an address to read the video from, which works for minutes, without other credentials."""
 
     url: str
 

@@ -27,6 +27,9 @@ class BlobStore(Protocol):
     async def abort_upload(self, key: str, upload_id: str) -> None:
         """Drop the parts. Aborting an upload that is gone is fine."""
 
+    async def put(self, key: str, content: bytes) -> None:
+        """Write a small object, whole or not at all; the same again is fine. Tried once: its caller knows whether to go on."""
+
     async def get(self, key: str, max_bytes: int) -> bytes:
         """The whole object. Raises `NotFound`, and `Rejected` when it is larger than `max_bytes`."""
 
@@ -41,10 +44,3 @@ class BlobStore(Protocol):
 
     def presign_get(self, key: str) -> str:
         """An address from which workers can read the object, ranges included."""
-
-    def presign_put(self, key: str, size: int) -> str:
-        """An address to which workers can write the object once or again, with exactly `size` bytes."""
-
-    @property
-    def url_life_s(self) -> float:
-        """How long presigned addresses live, seconds."""

@@ -286,7 +286,7 @@ class Sweeping(Protocol):
         """`uploading` → `failed` for every job whose heartbeat is older than `silence_s`."""
 
     async def unswept(self, age_s: float, after: Leftover | None) -> list[Leftover]:
-        """A batch of ended jobs, the oldest first, that were not swept since their last presigned URL expired (`age_s`)."""
+        """A batch of jobs that ended `age_s` ago or earlier and were not swept yet, the oldest first."""
 
     async def committed(self, job_id: UUID) -> set[str]:
         """The keys that are results: about 100 bytes for each chunk, 5 MB for ten million frames."""

@@ -88,15 +88,8 @@ class InMemoryBlobStore:
     def presign_get(self, key: str) -> str:
         return f"http://store.invalid/{key}?method=GET"
 
-    def presign_put(self, key: str, size: int) -> str:
-        return f"http://store.invalid/{key}?method=PUT&size={size}"
-
-    @property
-    def url_life_s(self) -> float:
-        return 600.0
-
-    def put(self, key: str, content: bytes) -> None:
-        """What a worker does through a presigned address."""
+    async def put(self, key: str, content: bytes) -> None:
+        self._answer()
         self._objects[key] = content
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -12,33 +14,38 @@ from vidette_core.domain.errors import ErrorCode
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body of more than `max_bytes`, declared or not."""
+    """ASGI middleware: 413 for a body of more than `max_bytes`, or what `longer` allows at its path, declared or not."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, longer: Mapping[str, int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._detail = f"A request to the gateway has at most {max_bytes} bytes."
+        self._longer = longer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else "0"
-        if not declared.isdigit() or int(declared) > self._max_bytes:
-            await self._refuse(scope, receive, send)
+        most = self._longer.get(scope.get("path", ""), self._max_bytes)
+        if not declared.isdigit() or int(declared) > most:
+            await self._refuse(most, scope, receive, send)
         else:
-            await self._app(scope, self._counting(receive), send)
+            await self._app(scope, self._counting(most, receive), send)
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, most: int, receive: Receive) -> Receive:
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                raise HTTPException(413, self._detail)
+            if seen > most:
+                raise HTTPException(413, _detail(most))
             return message
 
         return counted
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, status, headers = error_parts(ErrorCode.UPLOAD_TOO_LARGE, self._detail)
+    async def _refuse(self, most: int, scope: Scope, receive: Receive, send: Send) -> None:
+        body, status, headers = error_parts(ErrorCode.UPLOAD_TOO_LARGE, _detail(most))
         await JSONResponse(body, status, {**headers, "Connection": "close"})(scope, receive, send)
+
+
+def _detail(most: int) -> str:
+    return f"Such a request to the gateway has at most {most} bytes."

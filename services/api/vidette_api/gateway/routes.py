@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 
+from vidette_api.gateway.chunk_body import ChunkBodies
 from vidette_api.wiring import Services, Wired
 from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
 from vidette_core.domain.errors import ErrorCode, Problem
@@ -55,6 +56,14 @@ def _fence(request: Request, services: Wired, token: Token) -> Fence:
 
 
 Held = Annotated[Fence, Depends(_fence)]
+
+
+async def _bodies(request: Request) -> ChunkBodies:
+    bodies: ChunkBodies = request.app.state.chunk_bodies
+    return bodies
+
+
+Bodies = Annotated[ChunkBodies, Depends(_bodies)]
 
 
 @router.post("/claim")
@@ -109,17 +118,18 @@ async def renew(request: RenewRequest, services: Wired, fence: Held) -> None:
     await services.segments.renew(fence, request.samples)
 
 
-@router.post("/chunks/upload")
-async def upload(message: ChunkMessage, services: Wired, fence: Held) -> PresignedUrl:
-    key = await _key(services, fence, message)
-    return PresignedUrl(url=services.store.presign_put(key, message.bytes))
-
-
 @router.post("/chunks")
-async def commit(message: ChunkMessage, services: Wired, fence: Held) -> CommitAnswer:
-    if await services.store.size(await _key(services, fence, message)) != message.bytes:
-        raise Conflict("the object in the store has another size than the chunk committed")
-    committed = await services.segments.commit(fence, _chunk_claim(message))
+async def commit(
+    message: Annotated[ChunkMessage, Query()], request: Request, services: Wired, bodies: Bodies, fence: Held
+) -> CommitAnswer:
+    """Nobody but the gateway writes to the store, and nothing is written for a fence that is not in force (ADR 25)."""
+    chunk_frames = (await services.segments.terms(fence)).chunk_frames
+    async with bodies.received(request, fence, message.sha256) as content:
+        claim = _chunk_claim(message, len(content))
+        if not is_on_boundary(claim, chunk_frames):
+            raise Conflict(f"chunks begin at multiples of {chunk_frames} and are no longer than that")
+        await services.store.put(chunk_key(fence, claim, chunk_frames), content)
+    committed = await services.segments.commit(fence, claim)
     if committed.is_new:
         CHUNKS_COMMITTED.inc()
         for end in ("ok", "decode_error", "model_error"):
@@ -150,17 +160,10 @@ async def _frame_cost(services: Services, pipeline_digest: str) -> float:
     return measured or services.parallel.frame_cost_s
 
 
-def _chunk_claim(message: ChunkMessage) -> ChunkClaim:
+def _chunk_claim(message: ChunkMessage, size: int) -> ChunkClaim:
     tally = Tally(message.ok, message.decode_error, message.model_error)
     text = TextCounts(message.lines_read, message.lines_reused)
-    return ChunkClaim(message.first_sample, tally, message.bytes, message.sha256, text)
-
-
-async def _key(services: Services, fence: Fence, message: ChunkMessage) -> str:
-    chunk_frames, claim = (await services.segments.terms(fence)).chunk_frames, _chunk_claim(message)
-    if not is_on_boundary(claim, chunk_frames):
-        raise Conflict(f"chunks begin at multiples of {chunk_frames} and are no longer than that")
-    return chunk_key(fence, claim, chunk_frames)
+    return ChunkClaim(message.first_sample, tally, size, message.sha256, text)
 
 
 async def _segment_claim(services: Services, claimed: Claimed) -> SegmentClaim:

@@ -42,7 +42,7 @@ class PostgresSweeping:
             return [_leftover(row) for row in (await session.execute(statement)).scalars()]
 
     async def unswept(self, age_s: float, after: Leftover | None) -> list[Leftover]:
-        """A batch of ended jobs, the oldest first, that were not swept since their last presigned URL expired (`age_s`)."""
+        """A batch of jobs that ended `age_s` ago or earlier and were not swept yet, the oldest first."""
         expired = col(JobRow.finished_at) < func.now() - timedelta(seconds=age_s)
         statement = select(JobRow).where(expired, col(JobRow.swept_at).is_(None))
         if after is not None:
