@@ -20,6 +20,7 @@ from tests.chaos.schedule import Fault, Mode, Target
 from tests.support import tcp_proxy
 from tests.support.processes import stack_processes, wait_until
 from tests.support.stacks import free_port
+from tests.support.ways import Way
 from vidette_local.control import NoAnswer
 
 _LOOK_FOR_S = 6.0
@@ -54,7 +55,7 @@ class Saboteur:
     @contextmanager
     def _struck(self, fault: Fault) -> Iterator[str]:
         """In force inside; yields whom it struck."""
-        if fault.target.is_way:
+        if isinstance(fault.target, Way):
             way = self._place.ways[fault.target]
             try:
                 way.be(tcp_proxy.Mode(fault.mode))

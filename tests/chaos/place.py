@@ -1,7 +1,7 @@
 """Where an episode happens: an embedded stack of its own, and a proxy on every way between two of its parts.
 
 with place(folder) as there:
-    there.ways[Target.API_POSTGRES].be(tcp_proxy.Mode.CUT)
+    there.ways[Way.API_POSTGRES].be(tcp_proxy.Mode.CUT)
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.proxied import WAYS, Ways
-from tests.chaos.schedule import Target
 from tests.support.code_reader import add_code_pipeline
 from tests.support.stacks import HASTE, free_port
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.ways import TOLD, Way
 from vidette_local import ports
 from vidette_local.assembly import PORT_NAMES
 from vidette_local.home import Home
@@ -60,7 +60,7 @@ class Place:
     """`url` is what clients are told: the way to it can be cut. `direct` is the api itself."""
 
     stack: StackProcess
-    ways: Mapping[Target, TcpProxy]
+    ways: Mapping[Way, TcpProxy]
     numbers: Mapping[str, int]
 
     @property
@@ -69,7 +69,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        return self.ways[Target.CLIENT_API].url
+        return self.ways[Way.CLIENT_API].url
 
     @property
     def direct(self) -> str:
@@ -83,13 +83,11 @@ def place(folder: Path) -> Iterator[Place]:
     add_code_pipeline(home / "models")
     numbers = {**ports.load_or_pick(home / "ports.json", PORT_NAMES), "api": free_port()}
     with ExitStack() as opened:
-        ways = {
-            target: opened.enter_context(TcpProxy("127.0.0.1", numbers[behind])) for target, behind in _BEHIND.items()
-        }
+        ways = {way: opened.enter_context(TcpProxy("127.0.0.1", numbers[way.server])) for way in Way}
         variables = {
             **SETTINGS,
             "VIDETTE_HTTP_PORT": str(numbers["api"]),
-            "VIDETTE_STORE_WORKER_ENDPOINT": ways[Target.WORKER_S3].url,
+            "VIDETTE_STORE_WORKER_ENDPOINT": ways[Way.WORKER_S3].url,
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
             WAYS: json.dumps(_ways(ways, numbers)),
         }
@@ -97,34 +95,12 @@ def place(folder: Path) -> Iterator[Place]:
         yield Place(opened.enter_context(stack), ways, numbers)
 
 
-_BEHIND = {
-    Target.CLIENT_API: "api",
-    Target.API_POSTGRES: "postgres",
-    Target.API_S3: "s3",
-    Target.API_NATS: "nats",
-    Target.CONTROLLER_POSTGRES: "postgres",
-    Target.CONTROLLER_S3: "s3",
-    Target.CONTROLLER_NATS: "nats",
-    Target.WORKER_GATEWAY: "gateway",
-    Target.WORKER_TRITON: "triton",
-    Target.WORKER_S3: "s3",
-}
-"""Whose port is at the end of each way."""
-_TOLD = {
-    Target.API_POSTGRES: ("api", "VIDETTE_DATABASE_URL"),
-    Target.API_S3: ("api", "VIDETTE_STORE_ENDPOINT"),
-    Target.API_NATS: ("api", "VIDETTE_NATS_URL"),
-    Target.CONTROLLER_POSTGRES: ("controller", "VIDETTE_DATABASE_URL"),
-    Target.CONTROLLER_S3: ("controller", "VIDETTE_STORE_ENDPOINT"),
-    Target.CONTROLLER_NATS: ("controller", "VIDETTE_NATS_URL"),
-    Target.WORKER_GATEWAY: ("controller", "VIDETTE_GATEWAY_URL"),
-    Target.WORKER_TRITON: ("controller", "VIDETTE_TRITON_URL"),
-}
-"""Which part is told of each way, by which variable."""
-
-
-def _ways(ways: Mapping[Target, TcpProxy], numbers: Mapping[str, int]) -> Ways:
-    told: dict[str, dict[str, tuple[str, str]]] = {}
-    for target, (part, variable) in _TOLD.items():
-        told.setdefault(part, {})[variable] = (f"127.0.0.1:{numbers[_BEHIND[target]]}", ways[target].address)
-    return told
+def _ways(ways: Mapping[Way, TcpProxy], numbers: Mapping[str, int]) -> Ways:
+    return {
+        part: {
+            variable: (f"127.0.0.1:{numbers[way.server]}", ways[way].address)
+            for variable, way in told.items()
+            if way is not Way.WORKER_S3  # the store's workers' address is a setting of the whole stack
+        }
+        for part, told in TOLD.items()
+    }

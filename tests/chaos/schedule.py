@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from tests.chaos.films import FILMS, Work
+from tests.support.ways import Way
 
 LONGEST_FAULT_S = 9.0
 FAULTS_AN_EPISODE = 100
@@ -28,7 +29,7 @@ _REST_EVERY, _REST_S = 12, 5.0
 
 
 class Target(StrEnum):
-    """Whom a fault strikes: a part of the stack, all of it, or the way between two parts."""
+    """A part of the stack, or all of it."""
 
     WORKER = "worker"
     API = "api"
@@ -38,21 +39,6 @@ class Target(StrEnum):
     S3 = "s3"
     TRITON = "triton"
     STACK = "stack"
-
-    CLIENT_API = "client-api"
-    API_POSTGRES = "api-postgres"
-    API_S3 = "api-s3"
-    API_NATS = "api-nats"
-    CONTROLLER_POSTGRES = "controller-postgres"
-    CONTROLLER_S3 = "controller-s3"
-    CONTROLLER_NATS = "controller-nats"
-    WORKER_GATEWAY = "worker-gateway"
-    WORKER_TRITON = "worker-triton"
-    WORKER_S3 = "worker-s3"
-
-    @property
-    def is_way(self) -> bool:
-        return "-" in self
 
 
 class Mode(StrEnum):
@@ -74,7 +60,6 @@ class Mode(StrEnum):
     MUTE = "mute"
 
 
-WAYS = tuple(target for target in Target if target.is_way)
 _NETWORK = (Mode.CUT, Mode.HANG, Mode.SLOW, Mode.HALF_OPEN, Mode.MUTE)
 _LASTING = {Mode.FREEZE, Mode.MORE, *_NETWORK}
 
@@ -129,7 +114,7 @@ class Fault:
     """
 
     at: float
-    target: Target
+    target: Target | Way
     mode: Mode
     seconds: float = 0.0
     which: int = 0
@@ -199,7 +184,10 @@ def schedule(seed: int, faults: int, episode: int = 0) -> Schedule:
 
 
 def _faults(dice: random.Random, count: int) -> Iterator[Fault]:
-    choices = [*_PARTS, *((way, _NETWORK, _WAY_WEIGHT) for way in WAYS)]
+    choices: list[tuple[Target | Way, tuple[Mode, ...], int]] = [
+        *_PARTS,
+        *((way, _NETWORK, _WAY_WEIGHT) for way in Way),
+    ]
     weights = [weight for _, _, weight in choices]
     at = 4.0
     for number in range(count):
@@ -207,7 +195,7 @@ def _faults(dice: random.Random, count: int) -> Iterator[Fault]:
         mode = dice.choice(modes)
         lasts = round(min(LONGEST_FAULT_S, dice.expovariate(1 / 2.5) + 0.3), 2) if mode in _LASTING else 0.0
         which = dice.randint(1, 2) if mode is Mode.MORE else dice.randrange(100)
-        yield Fault(round(at, 2), target, mode, lasts, which, dice.random() < _HASTY or target.is_way)
+        yield Fault(round(at, 2), target, mode, lasts, which, dice.random() < _HASTY or isinstance(target, Way))
         at += dice.uniform(0.1, 2 * _MEAN_GAP_S)
         if target is Target.STACK:
             at += 25.0

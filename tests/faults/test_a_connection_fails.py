@@ -16,9 +16,10 @@ import pytest
 from tests.support.clips import numbered_clip
 from tests.support.impatient_clients import Answer, asking, uploading
 from tests.support.processes import wait_until
-from tests.support.proxied_stack import Pair, ProxiedStack, proxied_stack
+from tests.support.proxied_stack import ProxiedStack, proxied_stack
 from tests.support.stacks import PIPELINE_ID, completed, numbers, progress_between, until
 from tests.support.tcp_proxy import Mode
+from tests.support.ways import Way
 from vidette.client import Client
 from vidette_local.parts.s3 import BUCKET
 
@@ -116,36 +117,36 @@ def is_well(stack: ProxiedStack, service: str) -> bool:
         return False
 
 
-def is_explained(answer: Answer, pair: Pair) -> bool:
-    if pair is Pair.CLIENT_API and (answer.status is None or answer.code == "upload_timeout"):
+def is_explained(answer: Answer, way: Way) -> bool:
+    if way is Way.CLIENT_API and (answer.status is None or answer.code == "upload_timeout"):
         return True
     limit = UPLOAD_S if answer.asked == "submit" else SOON_S
     return answer.seconds < limit and (answer.status == 200 or answer.says_come_again)
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-@pytest.mark.parametrize("pair", Pair)
+@pytest.mark.parametrize("way", Way)
 def test_a_job_and_an_upload_under_way_end_well_and_clients_are_told_to_come_again(
-    pair: Pair, mode: Mode, stack: ProxiedStack, client: Client, clip: Path, finished: UUID
+    way: Way, mode: Mode, stack: ProxiedStack, client: Client, clip: Path, finished: UUID
 ) -> None:
-    way, url = stack.ways[pair], stack.ways[Pair.CLIENT_API].url
+    proxy, url = stack.ways[way], stack.ways[Way.CLIENT_API].url
     asked = [f"/video/status/{finished}", f"/video/results/{finished}"]
     known = submitted(stack)
-    patience = HURRIED_S if pair is Pair.CLIENT_API else UPLOAD_S
+    patience = HURRIED_S if way is Way.CLIENT_API else UPLOAD_S
     with uploading(url, clip, UPLOADED, patience) as (upload, answer), asking(url, asked, patience) as clients:
         wait_until(lambda: open_uploads(stack) == 1, 20, "the upload is open in the store")
         job_id = client.submit(clip, PIPELINE_ID)
         until(client, job_id, UNDER_WAY)
-        met = way.met
-        with way.during(mode):
+        met = proxy.met
+        with proxy.during(mode):
             upload.go_on()
             let_it_be_swept_again(stack, finished)
-            wait_until(lambda: way.met > met, 20, f"somebody has met the bad way {pair}")
+            wait_until(lambda: proxy.met > met, 20, f"somebody has met the bad way {way}")
             time.sleep(FAULTS[mode])
         over = time.monotonic()
         wait_until(lambda: clients.all_answered_since(over), 30, f"clients are answered again: {clients.answers[-6:]}")
     ending = answer.result(1)
-    assert [one for one in [*clients.answers, ending] if not is_explained(one, pair)] == []
+    assert [one for one in [*clients.answers, ending] if not is_explained(one, way)] == []
     jobs = submitted(stack) - known
     assert job_id in jobs
     assert ending.status != 200 or len(jobs) == 2

@@ -1,6 +1,6 @@
 """The embedded stack with a proxy on every connection that one of our services makes, so that each can fail by itself.
 
-    with proxied_stack(folder) as stack, stack.ways[Pair.API_NATS].during(Mode.HANG):
+    with proxied_stack(folder) as stack, stack.ways[Way.API_NATS].during(Mode.HANG):
         ...
 
 The supervisor runs the servers; api and controller run beside it, each as it would start them but for the addresses.
@@ -12,13 +12,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.code_reader import add_code_pipeline
 from tests.support.stacks import HASTE, free_port
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.ways import TOLD, Way
 from vidette_local import credentials
 from vidette_local.assembly import assemble
 from vidette_local.child import Child
@@ -35,50 +35,13 @@ if TYPE_CHECKING:
 _SERVERS = (PartName.POSTGRES, PartName.NATS, PartName.S3, PartName.TRITON)
 
 
-class Pair(StrEnum):
-    """Who connects, and to whom."""
-
-    CLIENT_API = "client-api"
-    API_POSTGRES = "api-postgres"
-    API_S3 = "api-s3"
-    API_NATS = "api-nats"
-    CONTROLLER_POSTGRES = "controller-postgres"
-    CONTROLLER_S3 = "controller-s3"
-    CONTROLLER_NATS = "controller-nats"
-    WORKER_GATEWAY = "worker-gateway"
-    WORKER_S3 = "worker-s3"
-    WORKER_TRITON = "worker-triton"
-
-    @property
-    def server(self) -> str:
-        return self.value.partition("-")[2]
-
-
-_VARIABLES = {
-    "api": {
-        "VIDETTE_DATABASE_URL": Pair.API_POSTGRES,
-        "VIDETTE_STORE_ENDPOINT": Pair.API_S3,
-        "VIDETTE_NATS_URL": Pair.API_NATS,
-        "VIDETTE_STORE_WORKER_ENDPOINT": Pair.WORKER_S3,
-    },
-    "controller": {
-        "VIDETTE_DATABASE_URL": Pair.CONTROLLER_POSTGRES,
-        "VIDETTE_STORE_ENDPOINT": Pair.CONTROLLER_S3,
-        "VIDETTE_NATS_URL": Pair.CONTROLLER_NATS,
-        "VIDETTE_GATEWAY_URL": Pair.WORKER_GATEWAY,
-        "VIDETTE_TRITON_URL": Pair.WORKER_TRITON,
-    },
-}
-"""Which setting of which service leads through which proxy. Workers are told by the two."""
-
-
 @dataclass(frozen=True, slots=True)
 class ProxiedStack:
     """A running one. `url` is the way to the api that cannot fail, `ways` are those that can."""
 
     servers: StackProcess
     services: Mapping[str, Child]
-    ways: Mapping[Pair, TcpProxy]
+    ways: Mapping[Way, TcpProxy]
     health: Mapping[str, str]
     """The addresses that say whether a service is ready."""
     url: str
@@ -99,13 +62,13 @@ def proxied_stack(folder: Path, **variables: str) -> Iterator[ProxiedStack]:
         ExitStack() as held,
     ):
         ports: dict[str, int] = json.loads((home / "ports.json").read_text()) | {"api": free_port()}
-        ways = {pair: held.enter_context(TcpProxy("127.0.0.1", ports[pair.server])) for pair in Pair}
+        ways = {way: held.enter_context(TcpProxy("127.0.0.1", ports[way.server])) for way in Way}
         secrets = credentials.load_or_make(servers.home.secrets)
         settings = LocalSettings(home=home, http_port=ports["api"], parts=tuple(PartName))
         parts = {part.name: part for part in assemble(settings, Home(home), ports, secrets)}
         services: dict[str, Child] = {}
         straight: dict[str, str] = {}
-        for name in _VARIABLES:
+        for name in TOLD:
             part = parts[name]
             assert isinstance(part, ServicePart)
             straight |= part.environment
@@ -123,12 +86,12 @@ def proxied_stack(folder: Path, **variables: str) -> Iterator[ProxiedStack]:
 
 
 def _through(
-    environment: Mapping[str, str], ways: Mapping[Pair, TcpProxy], ports: Mapping[str, int], service: str
+    environment: Mapping[str, str], ways: Mapping[Way, TcpProxy], ports: Mapping[str, int], service: str
 ) -> dict[str, str]:
     """The same environment, with every address of another part behind its proxy."""
     led = dict(environment) | {"VIDETTE_STORE_WORKER_ENDPOINT": environment["VIDETTE_STORE_ENDPOINT"]}
-    for variable, pair in _VARIABLES[service].items():
-        straight = f"127.0.0.1:{ports[pair.server]}"
-        assert straight in led[variable], f"{variable} does not lead to {pair.server}"
-        led[variable] = led[variable].replace(straight, ways[pair].address)
+    for variable, way in TOLD[service].items():
+        straight = f"127.0.0.1:{ports[way.server]}"
+        assert straight in led[variable], f"{variable} does not lead to {way.server}"
+        led[variable] = led[variable].replace(straight, ways[way].address)
     return led
