@@ -94,7 +94,8 @@ class AnalysisSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIDETTE_", frozen=True)
 
     chunk_frames: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = 200
-    """Sampled frames in a chunk: what a lost worker costs at most, against how well a chunk compresses."""
+    """Sampled frames in a chunk: what a lost worker costs at most, against how well a chunk compresses. Decoding begins afresh at
+    every twentieth chunk: a video with another value may have other frames after a damaged one (ADR 22)."""
 
 
 class ParallelSettings(BaseSettings):

@@ -106,7 +106,10 @@ CLAIMS = _counter(
 )
 CHUNKS_COMMITTED = _counter(Service.API, "vidette_chunks_committed_total", "Chunks committed.")
 FRAMES_COMMITTED = _counter(
-    Service.API, "vidette_frames_committed_total", "Frames committed, by how they ended.", end=_ENDS
+    Service.API,
+    "vidette_frames_committed_total",
+    "Frames committed, by how they ended; those of verifications too.",
+    end=_ENDS,
 )
 FENCED_WRITES = _counter(
     Service.API, "vidette_fenced_writes_total", "Writes refused because the fence was not in force."
