@@ -22,7 +22,8 @@ from tests.bench.figures import Spread, report
 from tests.bench.installation import Api, Installation, installation, scratch
 from tests.bench.usage import MIB, resident
 from tests.support.finished_jobs import MadeChunk, finished_job, frame
-from tests.support.public_api import public_api, store_settings
+from tests.support.public_api import public_api
+from tests.support.stores import store_settings
 from vidette_core.domain.chunks import ChunkClaim
 from vidette_core.domain.jobs import Tally, TextCounts
 from vidette_core.domain.results import FrameRow

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.blob_store_promises import *  # noqa: F403 -- the tests themselves
-from tests.support.public_api import no_store, store_settings
+from tests.support.public_api import no_store
+from tests.support.stores import store_settings
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.ports.blobs import BlobStore
 from vidette_core.ports.errors import Unavailable

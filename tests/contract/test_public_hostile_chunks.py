@@ -12,8 +12,9 @@ import pytest_asyncio
 import zstandard
 
 from tests.support.finished_jobs import MadeChunk, chunks_of, finished_job, frame, made_chunk, ndjson, packed
-from tests.support.public_api import Api, detail, public_api, store_settings
+from tests.support.public_api import Api, detail, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import ResultSettings
 from vidette_core.domain.jobs import Tally
 

@@ -12,9 +12,11 @@ from sqlalchemy import make_url
 
 from tests.support.finished_jobs import chunks_of, finished_job, frame
 from tests.support.network import BreakableWay, breakable_way, silent_port
-from tests.support.public_api import MP4_HEAD, NOBODY, Api, detail, no_store, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, detail, no_store, public_api
 from tests.support.raw_http import FILE_HEAD, FORM_END, RawUpload, raw_upload
 from tests.support.servers import StoreEndpoint
+from tests.support.services import NOBODY
+from tests.support.stores import store_settings
 from vidette_api.settings import UploadSettings
 from vidette_core.domain.jobs import JobState
 from vidette_core.settings import StoreSettings

@@ -12,9 +12,10 @@ from typing import Any
 import pycurl
 import pytest
 
-from tests.support.public_api import MP4_HEAD, Api, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, public_api
 from tests.support.raw_http import BOUNDARY, FILE_HEAD, FORM_END, raw_upload
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import UploadSettings
 
 MIB = 2**20

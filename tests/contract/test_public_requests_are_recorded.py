@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.public_api import MP4_HEAD, Api, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, public_api
 from tests.support.raw_http import FILE_HEAD, raw_upload
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import UploadSettings
 from vidette_core.telemetry.metrics import REGISTRIES, Service
 

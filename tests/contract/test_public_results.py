@@ -16,8 +16,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support.finished_jobs import change, chunks_of, finished_job, frame, put_chunks, running_job
-from tests.support.public_api import PIPELINE, Api, detail, public_api, store_settings
+from tests.support.public_api import PIPELINE, Api, detail, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import ResultSettings
 from vidette_core.domain.jobs import JobState
 from vidette_core.domain.sampling import Sampling

@@ -9,8 +9,10 @@ import pytest
 import pytest_asyncio
 
 from tests.support.network import silent_port
-from tests.support.public_api import MP4_HEAD, NOBODY, PIPELINE, Api, detail, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, PIPELINE, Api, detail, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.services import NOBODY
+from tests.support.stores import store_settings
 from vidette_api.settings import UploadSettings
 from vidette_core.domain.chunks import source_key
 from vidette_core.domain.jobs import JobState

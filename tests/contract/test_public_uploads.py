@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import update
 
 from tests.support.network import narrow_way
-from tests.support.public_api import MP4_HEAD, Api, detail, failed_row, public_api, store_settings, until
+from tests.support.public_api import MP4_HEAD, Api, detail, failed_row, public_api, until
 from tests.support.raw_http import FILE_HEAD, raw_upload
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import UploadSettings
 from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.domain.jobs import JobState

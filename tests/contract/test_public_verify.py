@@ -22,8 +22,9 @@ from tests.support.finished_jobs import (
     put_chunks,
     running_job,
 )
-from tests.support.public_api import Api, detail, public_api, store_settings
+from tests.support.public_api import Api, detail, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_core.adapters.postgres.schema import JobRow, SegmentRow
 from vidette_core.domain.jobs import JobState, Tally
 from vidette_core.domain.sampling import Sampling

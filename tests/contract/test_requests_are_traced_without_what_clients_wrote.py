@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from tests.support.otlp_collector import Collector, Span, otlp_collector
-from tests.support.public_api import MP4_HEAD, NOBODY, Api, no_store, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, no_store, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.services import NOBODY
+from tests.support.stores import store_settings
 from vidette_api.gateway.app import gateway_app
 from vidette_core.domain.traceparents import well_formed
 from vidette_core.settings import TracingSettings

@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from tests.support.network import narrow_way
-from tests.support.public_api import MP4_HEAD, Api, detail, failed_row, public_api, store_settings, until
+from tests.support.public_api import MP4_HEAD, Api, detail, failed_row, public_api, until
 from tests.support.raw_http import BOUNDARY, FILE_HEAD, FORM_END, RawAnswer, RawUpload, raw_upload
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import UploadSettings
 
 MIB = 2**20

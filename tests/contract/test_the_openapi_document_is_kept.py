@@ -34,8 +34,9 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from tests.support.finished_jobs import chunks_of, finished_job, frame
-from tests.support.public_api import MP4_HEAD, Api, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 
 EXAMPLES = 25
 """For each operation and each kind of data, beside those that meet every constraint of the schema once."""

@@ -13,9 +13,10 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from tests.support.gateway import COMMIT, INDEX, SECRET, Gateway, chunk, gateway
+from tests.support.gateway import COMMIT, INDEX, Gateway, chunk, gateway
 from tests.support.jobs import CHUNK_FRAMES, launch
 from tests.support.servers import StoreEndpoint
+from tests.support.services import SECRET
 from tests.support.spoilt_tokens import claims_of, signed
 from tests.support.strangers import running_job
 from vidette_core.adapters.postgres.schema import SegmentRow

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from tests.fuzz.child import ended
 from tests.fuzz.runner import content, fuzz
 from tests.fuzz.uploads import LIMITS, Uploads, fuzz_uploads
-from tests.support.public_api import public_api, store_settings
+from tests.support.public_api import public_api
 from tests.support.servers import StoreEndpoint, part_environment, postgres_running, s3_running
+from tests.support.stores import store_settings
 from vidette_core.settings import LogSettings
 from vidette_core.telemetry.logs import configure_logs
 

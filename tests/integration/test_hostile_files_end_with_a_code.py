@@ -15,8 +15,9 @@ import pytest
 from tests.fuzz.child import Ended
 from tests.fuzz.runner import MOST_GROWTH, MOST_PEAK, Report, fuzz
 from tests.fuzz.uploads import LIMITS, fuzz_uploads
-from tests.support.public_api import public_api, store_settings
+from tests.support.public_api import public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 
 SEED = 7
 

@@ -10,9 +10,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from tests.support.public_api import CATALOG, MP4_HEAD, NOBODY, blob_store, store_settings
+from tests.support.public_api import CATALOG, MP4_HEAD, blob_store
 from tests.support.raw_http import FILE_HEAD, RawAnswer, raw_upload
 from tests.support.servers import StoreEndpoint, part_environment
+from tests.support.services import NOBODY
+from tests.support.stores import store_settings
 from vidette_core.adapters.postgres.engine import Database
 from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.domain.jobs import JobState

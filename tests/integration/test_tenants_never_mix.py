@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from tests.support.finished_jobs import chunks_of, finished_job, frame
 from tests.support.jobs import Adapters, adapters
-from tests.support.public_api import MP4_HEAD, Api, detail, public_api, store_settings
+from tests.support.public_api import MP4_HEAD, Api, detail, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_api.settings import TenantSettings
 from vidette_core.domain.jobs import JobState
 from vidette_core.ports.errors import NotFound

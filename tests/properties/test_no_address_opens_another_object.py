@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.public_api import store_settings
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from tests.support.strangers import Scene, possessions, running_job, scene_of
 from tests.support.tarballs import tarball
 from vidette_core.adapters.s3 import S3BlobStore

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support.app_routes import routes_of
-from tests.support.gateway import COMMIT, CONTENT, INDEX, SECRET, Gateway, chunk
+from tests.support.gateway import COMMIT, CONTENT, INDEX, Gateway, chunk
 from tests.support.jobs import CHUNK_FRAMES
 from tests.support.servers import StoreEndpoint
+from tests.support.services import SECRET
 from tests.support.spoilt_tokens import claims_of, signed, without_key
 from tests.support.strangers import Possessions, Scene, Stranger, possessions, running_job, scene_of
 from tests.support.thieves import EVENTS, Thief, thief_after

@@ -1,9 +1,7 @@
 """The gateway's real app over real PostgreSQL and a real store, called as workers call it.
 
-    async with gateway(postgres_url, s3) as place:
-        answer = await place.call("GET", "/v1/source", token)
-
-Nothing listens where NATS should be: a wake-up that is not heard is no error.
+async with gateway(postgres_url, s3) as place:
+    answer = await place.call("GET", "/v1/source", token)
 """
 
 from __future__ import annotations
@@ -17,25 +15,21 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from pydantic import SecretStr
 
 from tests.support.jobs import CHUNK_FRAMES, PIPELINE, Adapters, adapters
 from tests.support.servers import StoreEndpoint
+from tests.support.services import services_over
 from tests.support.stores import blob_store
 from vidette_api.gateway.app import gateway_app
-from vidette_api.settings import AnalysisSettings, ParallelSettings, UploadSettings
+from vidette_api.settings import ParallelSettings
 from vidette_api.wiring import Services
-from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.domain.pipelines import Catalog
-from vidette_core.settings import TokenSettings, WakeupSettings
 from vidette_core.tokens import Tokens
 
 COMMIT = "/v1/chunks"
 CONTENT = b"compressed rows"
 INDEX = {"width": 64, "height": 48, "frames": 2000, "duration_ms": 80_000.0, "has_increasing_timestamps": True}
 """Of a video that is worth three workers here, where a job samples 600 of its frames."""
-SECRET = "s" * 64
-"""The installation's key, long enough for any hash."""
 
 
 def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: bytes = CONTENT, **changes: Any) -> dict[str, Any]:
@@ -80,25 +74,13 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(database_url: str, s3: StoreEndpoint) -> AsyncIterator[Gateway]:
-    wakeup = NatsWakeup(WakeupSettings(url=SecretStr("nats://127.0.0.1:1"), timeout_s=0.1))
-    async with adapters(database_url) as db, blob_store(s3) as store:
-        services = Services(
-            database=db.database,
-            store=store,
-            wakeup=wakeup,
-            catalog=lambda: Catalog(pipelines=(PIPELINE,)),
-            tokens=Tokens(TokenSettings(secret=SecretStr(SECRET))),
-            submissions=db.submissions,
-            reader=db.reader,
-            cancelling=db.cancelling,
-            verifying=db.verifying,
-            segments=db.segments,
-            planning=db.planning,
-            uploads=UploadSettings(),
-            analysis=AnalysisSettings(),
-            parallel=ParallelSettings(frame_cost_s=100, max_workers_per_job=3),
-        )
+    parallel = ParallelSettings(frame_cost_s=100, max_workers_per_job=3)
+    catalog = Catalog(pipelines=(PIPELINE,))
+    async with (
+        adapters(database_url) as db,
+        blob_store(s3) as store,
+        services_over(db, store, catalog, parallel=parallel) as services,
+    ):
         transport = httpx.ASGITransport(gateway_app(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
             yield Gateway(db, services, http)
-    await wakeup.close()

@@ -116,8 +116,10 @@ def chunk(first_sample: int, frames: int = CHUNK_FRAMES, content: str = "", **er
 
 
 @asynccontextmanager
-async def adapters(url: str, *, lease_s: float = 30.0, max_stalled_claims: int = 12) -> AsyncIterator[Adapters]:
-    database = Database(DatabaseSettings(url=SecretStr(url), timeout_s=10))
+async def adapters(
+    url: str, *, lease_s: float = 30.0, max_stalled_claims: int = 12, timeout_s: float = 10.0
+) -> AsyncIterator[Adapters]:
+    database = Database(DatabaseSettings(url=SecretStr(url), timeout_s=timeout_s))
     try:
         yield Adapters(
             database,

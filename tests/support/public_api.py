@@ -23,28 +23,18 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from tests.support.servers import StoreEndpoint
+from tests.support.jobs import adapters
+from tests.support.services import NOBODY, services_over
 from vidette_api.public.app import public_app
-from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
+from vidette_api.settings import ResultSettings, UploadSettings
 from vidette_api.wiring import Services
-from vidette_core.adapters.nats import NatsWakeup
-from vidette_core.adapters.postgres.cancelling import PostgresCancelling
-from vidette_core.adapters.postgres.engine import Database
-from vidette_core.adapters.postgres.planning import PostgresPlanning
-from vidette_core.adapters.postgres.reading import PostgresReader
 from vidette_core.adapters.postgres.schema import JobRow
-from vidette_core.adapters.postgres.segments import PostgresSegments
-from vidette_core.adapters.postgres.submissions import PostgresSubmissions
-from vidette_core.adapters.postgres.verifying import PostgresVerifying
 from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.jobs import DEFAULT_TENANT, JobState
 from vidette_core.domain.pipelines import Catalog, Detector, Letterbox, ModelRef, Pipeline, TextReader
 from vidette_core.ports.errors import NotFound, Rejected
-from vidette_core.settings import DatabaseSettings, StoreSettings, TokenSettings, WakeupSettings
-from vidette_core.tokens import Tokens
+from vidette_core.settings import StoreSettings
 
-NOBODY = "127.0.0.1:1"
-"""An address where nothing listens."""
 MP4_HEAD = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
 
 
@@ -134,16 +124,6 @@ class Api:
             return (await session.execute(select(func.count()).select_from(JobRow).where(is_open))).scalar_one()
 
 
-def store_settings(store: StoreEndpoint, **changes: Any) -> StoreSettings:
-    return StoreSettings(
-        endpoint=changes.pop("endpoint", store.endpoint),
-        bucket=store.bucket,
-        access_key=SecretStr(store.access_key),
-        secret_key=SecretStr(store.secret_key),
-        **changes,
-    )
-
-
 def no_store(endpoint: str = f"http://{NOBODY}") -> StoreSettings:
     return StoreSettings(endpoint=endpoint, access_key=SecretStr("a"), secret_key=SecretStr("b"), timeout_s=2)
 
@@ -166,32 +146,18 @@ async def public_api(
     tenant: str = DEFAULT_TENANT,
     catalog: Catalog = CATALOG,
 ) -> AsyncIterator[Api]:
-    database = Database(DatabaseSettings(url=SecretStr(database_url), timeout_s=3))
-    blobs = blob_store(store)
-    wakeup = NatsWakeup(WakeupSettings(url=SecretStr(nats_url), timeout_s=nats_timeout_s))
-    services = Services(
-        database=database,
-        store=blobs,
-        wakeup=wakeup,
-        catalog=lambda: catalog,
-        tokens=Tokens(TokenSettings(secret=SecretStr("t" * 32))),
-        submissions=PostgresSubmissions(database),
-        reader=PostgresReader(database),
-        cancelling=PostgresCancelling(database),
-        verifying=PostgresVerifying(database),
-        segments=PostgresSegments(database, lease_s=30, max_stalled_claims=12),
-        planning=PostgresPlanning(database),
-        uploads=uploads or UploadSettings(),
-        analysis=AnalysisSettings(),
-        results=results or ResultSettings(),
-        tenant=tenant,
-    )
-    try:
-        async with _serving(services) as api:
-            yield api
-    finally:
-        await wakeup.close()
-        await database.close()
+    changes: dict[str, Any] = {
+        "uploads": uploads or UploadSettings(),
+        "results": results or ResultSettings(),
+        "tenant": tenant,
+    }
+    nats: dict[str, Any] = {"nats_url": nats_url, "nats_timeout_s": nats_timeout_s}
+    async with (
+        adapters(database_url, timeout_s=3) as db,
+        services_over(db, blob_store(store), catalog, **nats, **changes) as services,
+        _serving(services) as api,
+    ):
+        yield api
 
 
 @asynccontextmanager

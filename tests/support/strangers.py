@@ -21,8 +21,9 @@ from sqlmodel import col
 from tests.support.finished_jobs import chunks_of, finished_job, frame
 from tests.support.gateway import Gateway, chunk, gateway
 from tests.support.jobs import CHUNK_FRAMES, cut, launch
-from tests.support.public_api import Api, public_api, store_settings
+from tests.support.public_api import Api, public_api
 from tests.support.servers import StoreEndpoint
+from tests.support.stores import store_settings
 from vidette_core.adapters.postgres.schema import JobRow
 from vidette_core.domain.chunks import results_prefix, source_key
 from vidette_core.domain.errors import ErrorCode, Problem

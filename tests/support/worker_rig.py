@@ -19,37 +19,32 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-from pydantic import SecretStr
 from sqlalchemy import func, select, update
 from sqlmodel import col
 from starlette.types import ASGIApp
 
 from tests.support.jobs import Adapters, adapters, launch
 from tests.support.limits import LIMITS
-from tests.support.public_api import store_settings
 from tests.support.servers import StoreEndpoint
+from tests.support.services import services_over
+from tests.support.stores import blob_store
 from vidette_api.gateway.app import gateway_app
 from vidette_api.public.app import public_app
-from vidette_api.settings import AnalysisSettings, ResultSettings, UploadSettings
+from vidette_api.settings import AnalysisSettings, ResultSettings
 from vidette_api.wiring import Services
 from vidette_core import serving
-from vidette_core.adapters.nats import NatsWakeup
 from vidette_core.adapters.postgres.schema import ChunkRow, SegmentRow
-from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.domain.chunks import source_key
 from vidette_core.domain.ledger import verdict
 from vidette_core.domain.pipelines import Catalog, Pipeline
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.inference import Inference
 from vidette_core.ports.jobs import Submission
-from vidette_core.settings import TokenSettings, WakeupSettings
-from vidette_core.tokens import Tokens
 from vidette_frame_worker.gateway import Gateway
 from vidette_frame_worker.settings import WorkerSettings
 from vidette_frame_worker.worker import End, Worker
 
 CHUNK_FRAMES = 4
-_SECRET = "s" * 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,33 +140,19 @@ async def worker_rig(
     **changes: Any,
 ) -> AsyncIterator[Rig]:
     """`changes` are those of the store's settings, e.g. `worker_endpoint`."""
-    blobs = S3BlobStore(store_settings(store, **changes))
-    wakeup = NatsWakeup(WakeupSettings(url=SecretStr("nats://127.0.0.1:1"), timeout_s=0.1))
-    async with adapters(database_url, lease_s=lease_s, max_stalled_claims=1000) as db:
-        services = Services(
-            database=db.database,
-            store=blobs,
-            wakeup=wakeup,
-            catalog=lambda: Catalog(pipelines=tuple(pipelines)),
-            tokens=Tokens(TokenSettings(secret=SecretStr(_SECRET))),
-            submissions=db.submissions,
-            reader=db.reader,
-            cancelling=db.cancelling,
-            verifying=db.verifying,
-            segments=db.segments,
-            planning=db.planning,
-            uploads=UploadSettings(),
-            analysis=AnalysisSettings(chunk_frames=CHUNK_FRAMES),
-            results=results or ResultSettings(),
-        )
+    analysis = AnalysisSettings(chunk_frames=CHUNK_FRAMES)
+    catalog = Catalog(pipelines=tuple(pipelines))
+    async with (
+        adapters(database_url, lease_s=lease_s, max_stalled_claims=1000) as db,
+        blob_store(store, **changes) as blobs,
+        services_over(db, blobs, catalog, analysis=analysis, results=results or ResultSettings()) as services,
+    ):
         transport = httpx.ASGITransport(public_app(services))
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as public,
             _served(gateway_app(services)) as gateway_url,
         ):
             yield Rig(db, services, public, gateway_url)
-    await wakeup.close()
-    blobs.close()
 
 
 @asynccontextmanager
