@@ -8,7 +8,7 @@ import pytest
 
 from tests.stores.place import Place
 from tests.support.blob_store_promises import *  # noqa: F403 -- the tests themselves
-from tests.support.public_api import store_settings
+from tests.support.stores import store_settings
 from vidette_core.adapters.s3 import S3BlobStore
 
 

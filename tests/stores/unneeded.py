@@ -7,6 +7,7 @@ from threading import Barrier
 
 from tests.stores.place import MIB, Finding, Place, answer, bytes_of, md5_etag, parts_of, web
 from tests.support.store_servers import DOMAIN
+from tests.support.tarballs import tarball
 
 _RIVALS = 8
 _PATIENCE_S = 20
@@ -143,6 +144,27 @@ def takes_the_bucket_from_the_host(place: Place) -> Finding:
     return Finding(right, "" if right else f"{got.status_code} as started here")
 
 
+def refuses_what_was_not_signed(place: Place) -> Finding:
+    """With an address to write one object: copying another there, unpacking an archive over another, opening it to all."""
+    client, own, theirs = place.client(), place.at("object"), place.at("theirs")
+    client.put_object(**theirs, Body=b"theirs")
+    archive = tarball(**{theirs["Key"]: b"spoilt"})
+    url = client.generate_presigned_url("put_object", dict(own))
+    unsigned = {
+        "x-amz-copy-source": f"/{theirs['Bucket']}/{theirs['Key']}",
+        "x-amz-meta-snowball-auto-extract": "true",
+        "x-amz-acl": "public-read",
+    }
+    with web() as http:
+        told = {name: http.put(url, content=archive, headers={name: value}) for name, value in unsigned.items()}
+    heeded = [f"`{name}`: {got.status_code}" for name, got in told.items() if got.status_code != 403]
+    if client.get_object(**theirs)["Body"].read() != b"theirs":
+        heeded.append("another object was overwritten")
+    if answer(client.head_object, **own)[0] == 200 and client.get_object(**own)["Body"].read() == b"theirs":
+        heeded.append("another object was copied")
+    return Finding(not heeded, ", ".join(heeded))
+
+
 PROBES = {
     "PUT only if absent (`If-None-Match: *`), one of eight at once": writes_only_if_absent,
     "complete an upload only if absent": completes_only_if_absent,
@@ -154,5 +176,6 @@ PROBES = {
     "both `x` and `x/y` as keys": keeps_a_key_below_a_key,
     "delete many keys in one request, without Content-MD5": deletes_many_at_once,
     "CRC32 of a write checked and kept": keeps_checksums,
+    "presigned PUT: headers `x-amz-…` that were not signed are refused": refuses_what_was_not_signed,
     "virtual-host style": takes_the_bucket_from_the_host,
 }

@@ -28,11 +28,9 @@ Presigned addresses are all that workers and their hostile videos get to see of 
 as what is done. The api sends a video in parts of 8 MiB and lets the store put them together, for which it waits
 `VIDETTE_STORE_COMPLETE_TIMEOUT_S`. All requests are in path style, without checksums that the store does not ask for.
 
-A store must also refuse headers `x-amz-…` that were not signed: one that heeds `x-amz-copy-source` lets a worker that was taken
-over copy or overwrite other jobs' objects by the address of its own chunk. SeaweedFS 4.48 refuses them
-(`tests/properties/test_no_address_opens_another_object.py`). **JuiceFS gateway 1.4.2 heeds them** (measured 2026-11-27; mended
-later, juicedata/juicefs#7562): the embedded stack, whose workers run as the same user as the store, bears with that, and
-nothing else should. MinIO and versitygw were not tried.
+The address of its own video is all that a worker gets: results are written by the gateway
+([ADR 25](adr/0025-chunks-pass-through-the-gateway.md)), since some stores heed headers that were not signed (below). What is on
+its way when a job ends may land for as long as the store takes a signed request, and is swept `VIDETTE_SWEEP_SETTLE_S` later.
 """
 _UNNEEDED = """## What Vidette does without
 
