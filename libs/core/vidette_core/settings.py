@@ -98,8 +98,7 @@ class TokenSettings(BaseSettings):
     """The HMAC key (RFC 7518 §3.2 asks for at least 32 bytes for HS256), the same in api and controller."""
     life_s: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 48 * 3600
     """How long workers may claim after their attempt began, and hold a segment after its claim, whatever the lease. Longer than
-    `VIDETTE_DEADLINE_S` and `VIDETTE_START_PATIENCE_S` together, or a long video's workers are refused midway and its next
-    attempt goes on at the last chunk."""
+    `VIDETTE_DEADLINE_S` and `VIDETTE_START_PATIENCE_S` together, or the controller does not start."""
 
 
 def _upper(value: object) -> object:

@@ -14,7 +14,14 @@ from vidette_controller.apply import Applier
 from vidette_controller.launch import Template
 from vidette_controller.launching import opened
 from vidette_controller.loop import Controller
-from vidette_controller.settings import ControllerSettings, LaunchSettings, OperationsSettings, SweepSettings
+from vidette_controller.settings import (
+    ControllerSettings,
+    LaunchSettings,
+    OperationsSettings,
+    SweepSettings,
+    WrongTogether,
+    expect_lasting_tokens,
+)
 from vidette_controller.sweep import Sweeper
 from vidette_controller.worker_template import WrongTemplate
 from vidette_core.adapters.nats import NatsWakeup
@@ -66,7 +73,9 @@ async def main() -> None:
 async def _control(traces: TracingSettings) -> None:
     # All of them before anything is opened: a wrong one is told by its name, and its value is not.
     settings, launch, leases, operations = ControllerSettings(), LaunchSettings(), LeaseSettings(), OperationsSettings()
-    tokens = Tokens(TokenSettings())
+    token_settings = TokenSettings()
+    expect_lasting_tokens(settings, token_settings)
+    tokens = Tokens(token_settings)
     database, store = Database(DatabaseSettings()), S3BlobStore(StoreSettings())
     wakeup = NatsWakeup(WakeupSettings())
     schedule = PostgresSchedule(database)
@@ -112,6 +121,9 @@ if __name__ == "__main__":
         asyncio.run(main())
     except ValidationError as error:
         exit_on_wrong_settings(error)
+    except WrongTogether as error:
+        print(error, file=sys.stderr)
+        sys.exit(CONFIGURATION_ERROR)
     except WrongTemplate as error:
         print(f"VIDETTE_KUBERNETES_WORKER_TEMPLATE: {error}", file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)

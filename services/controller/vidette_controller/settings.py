@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from vidette_core.settings import Port, Seconds
+from vidette_core.settings import Port, Seconds, TokenSettings
 
 
 class ControllerSettings(BaseSettings):
@@ -43,6 +43,20 @@ class ControllerSettings(BaseSettings):
     """A job fails when more than this share of its frames erred. At 1.0 only when all did: partial results are results."""
 
 
+class WrongTogether(Exception):
+    """Settings that are right by themselves and wrong together; the text names them, and says what to do."""
+
+
+def expect_lasting_tokens(settings: ControllerSettings, tokens: TokenSettings) -> None:
+    """Raises `WrongTogether` where workers would be refused before their attempt is over."""
+    longest = settings.deadline_s + max(settings.start_patience_s, settings.refused_start_patience_s)
+    if tokens.life_s < longest:
+        raise WrongTogether(
+            f"VIDETTE_TOKEN_LIFE_S: {tokens.life_s} s are less than an attempt may take: VIDETTE_DEADLINE_S and the longer of "
+            f"VIDETTE_START_PATIENCE_S and VIDETTE_REFUSED_START_PATIENCE_S are {longest:g} s. Raise it, in api and controller."
+        )
+
+
 class SweepSettings(BaseSettings):
     """What the sweeper takes for abandoned."""
 
@@ -52,7 +66,7 @@ class SweepSettings(BaseSettings):
     """Between two looks for what died halfway, and for what ended jobs left in the store."""
     upload_silence_s: Seconds = 300.0
     """An upload without a heartbeat for this long has lost its api process: 20 missed beats."""
-    settle_s: Seconds = 900.0
+    settle_s: Annotated[float, Field(ge=60)] = 900.0
     """How long after a job's end a write that was under way may still land: what no chunk names then is garbage. S3 takes a
     signed request for 15 minutes."""
 
