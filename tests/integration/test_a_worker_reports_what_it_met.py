@@ -122,14 +122,6 @@ def test_a_video_that_changes_in_the_store_is_named_as_the_cause(gateway: Script
     assert "changed in the store" in logs[-1]["error"]
 
 
-def test_a_gateway_of_before_an_upgrade_is_told_what_it_understands(gateway: Script) -> None:
-    gateway.answers["POST /v1/plan"] = [Answer(400), Answer(204)]
-    assert run(gateway, MadeUpModels({"objects": Rejected("not so")}), 5) == WorkerExit.BAD_INPUT
-    plans = [json.loads(body) for request, body in gateway.requests if request == "POST /v1/plan"]
-    assert [plan.pop("has_increasing_timestamps", None) for plan in plans] == [True, None]
-    assert plans[0] == plans[1]
-
-
 @pytest.mark.parametrize("answer", [Answer(204), Answer(409)], ids=["the first", "another was quicker"])
 def test_a_worker_that_reads_another_index_than_was_planned_has_the_plan_dropped_and_claims_anew(
     gateway: Script, answer: Answer

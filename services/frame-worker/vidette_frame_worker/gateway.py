@@ -9,6 +9,7 @@ import httpx
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from vidette_core.domain.errors import ErrorCode
 from vidette_core.domain.worker_api import (
     ChunkMessage,
     ClaimAnswer,
@@ -23,6 +24,7 @@ from vidette_core.domain.worker_api import (
     SegmentClaim,
 )
 from vidette_core.ports.errors import Conflict, Rejected, Unavailable
+from vidette_core.ports.jobs import Fenced
 from vidette_core.telemetry.tracing import carried
 from vidette_frame_worker.backoff import patiently
 
@@ -34,7 +36,7 @@ _log = structlog.get_logger(__name__)
 class Gateway:
     """Thread-safe. Every call waits for a gateway that is away, for `patience_s`, and then raises `Unavailable`.
 
-    `Conflict` means that the fence is not in force any more: another worker has taken over, or the job is over.
+    `Fenced` means that the fence is not in force any more, and any other `Conflict` that the rows do not fit what was said.
     """
 
     def __init__(self, url: str, job_token: str, patience_s: float) -> None:
@@ -58,6 +60,8 @@ class Gateway:
     def send_bytes(
         self, method: str, path: str, token: str, content: bytes, media_type: str, query: Mapping[str, str | int]
     ) -> httpx.Response:
+        """The answer to a request that was taken. Raises `Unavailable`, `Fenced`, `Conflict` or `Rejected`."""
+
         def once() -> httpx.Response:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": media_type, **carried()}
             try:
@@ -84,13 +88,7 @@ class Session:
 
     def plan(self, request: PlanRequest) -> int | None:
         """The sample behind the segment's last one; None where only the decoder will know."""
-        try:
-            answer = self._gateway.send("POST", "/v1/plan", self._token, request)
-        except Rejected:
-            # A gateway of before an upgrade knows no windows. It may be asked for as long as the upgrade takes.
-            older = request.model_copy(update={"has_increasing_timestamps": None})
-            answer = self._gateway.send("POST", "/v1/plan", self._token, older)
-        return None if answer.status_code == 204 else _understood(PlanAnswer, answer).window_end
+        return self._gateway.ask(PlanAnswer, "POST", "/v1/plan", self._token, request).window_end
 
     def replan(self) -> None:
         """The index does not hold: all begin anew, with one segment. The fence is not in force any more after it."""
@@ -108,7 +106,12 @@ class Session:
     def commit(self, chunk: ChunkMessage, content: bytes) -> int:
         """Have a chunk stored and committed, and return the next sample expected."""
         query = chunk.model_dump()
-        answer = self._gateway.send_bytes("POST", "/v1/chunks", self._token, content, "application/zstd", query)
+        try:
+            answer = self._gateway.send_bytes("POST", "/v1/chunks", self._token, content, "application/zstd", query)
+        except Fenced:
+            raise
+        except Conflict as error:  # whose fence is in force and whose chunk has no place has counted wrongly
+            raise Rejected(str(error)) from error
         return _understood(CommitAnswer, answer).next_sample
 
 
@@ -122,9 +125,12 @@ def _understood(answer: type[Answer], response: httpx.Response) -> Answer:
 def _checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
-    answered = f"{response.status_code} {response.headers.get('vidette-error', '')}".rstrip()
+    code = response.headers.get("vidette-error", "")
+    answered = f"{response.status_code} {code}".rstrip()
+    if code == ErrorCode.FENCED:
+        raise Fenced("the gateway refused: another worker has taken over, or the job is over")
     if response.status_code == 409:
-        raise Conflict("the gateway refused: another worker has taken over, or the job is over")
+        raise Conflict(f"the gateway answered {answered}")
     if response.status_code in (408, 429) or response.status_code >= 500:
         raise Unavailable(f"the gateway answered {answered}")
     raise Rejected(f"the gateway answered {answered}")

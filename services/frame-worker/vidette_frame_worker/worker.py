@@ -138,8 +138,7 @@ class Worker:
         try:
             session.replan()
         except Conflict:
-            # Another worker said so first, or our answer was lost: all claim anew. Or the gateway is of before an upgrade and
-            # will not have it, which is no reason to decode the video again at once.
+            # Another worker said so first, or our answer was lost: all claim anew, and not at once.
             time.sleep(REPLAN_PAUSE_S)
 
     def _analyse(self, claim: SegmentClaim, session: Session, lease: Lease) -> None:

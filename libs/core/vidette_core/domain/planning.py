@@ -33,10 +33,10 @@ PLAN_DID_NOT_HOLD = JobWarning(
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the container's index says: `frames` displayed frames, and whether each has a time of its own (None: not told)."""
+    """What the container's index says: `frames` displayed frames, and whether each has a time of its own."""
 
     frames: int
-    has_increasing_timestamps: bool | None
+    has_increasing_timestamps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def plan(listed: Listed, sampling: Sampling, chunk_frames: int, costs: Costs, ma
     expected = max(1, sampling.count(listed.frames))
     windows = _windows(expected, STRETCH_CHUNKS * chunk_frames, _worth(expected, costs, max_workers))
     if len(windows) > 1 and not listed.has_increasing_timestamps:
-        return Plan(expected, warnings=() if listed.has_increasing_timestamps is None else (NOT_SPLIT,))
+        return Plan(expected, warnings=(NOT_SPLIT,))
     return Plan(expected, windows)
 
 

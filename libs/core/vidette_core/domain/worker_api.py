@@ -1,4 +1,4 @@
-"""What workers and the gateway say to each other: the bodies of the gateway's requests and answers.
+"""What workers and the gateway say to each other: in bodies, and of a chunk, whose bytes are the body, in the query.
 
 Both sides import these, so that a field has one name and one meaning. Everything a worker sends is hostile until checked:
 it decodes media that strangers made.
@@ -55,14 +55,12 @@ class SegmentClaim(_Message):
     segment: int
     epoch: int
     next_sample: Samples
-    window_end: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
-    """The sample behind the segment's last one; None where only the decoder will know, and then not sent: workers of before
-    an upgrade, which know no windows, go on with what has none."""
-    expected_samples: Samples | None = Field(default=None, exclude_if=lambda value: value is None)
+    window_end: Samples | None
+    """The sample behind the segment's last one; None where only the decoder will know."""
+    expected_samples: Samples | None
     """How many the plan expects of the whole video, where an index made the window: a worker that reads another one says so."""
-    in_decoder_order: bool = Field(default=False, exclude_if=lambda value: not value)
-    """A worker found that the index cannot say which frame is which: count what the decoder hands out. Sent only where it is so:
-    workers of before an upgrade do not know it, and such a job then needs its next attempt."""
+    in_decoder_order: bool
+    """A worker found that the index cannot say which frame is which: count what the decoder hands out."""
     planned: bool
     """False when nobody has posted the plan yet: read the index and do it."""
     lease_s: float
@@ -97,9 +95,8 @@ class PlanRequest(_Message):
     height: Annotated[int, Field(ge=1)]
     frames: Samples
     duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
-    has_increasing_timestamps: bool | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Whether each frame has a time of its own, so that a worker may begin in the middle. Older workers do not say, and older
-    gateways do not understand it."""
+    has_increasing_timestamps: bool
+    """Whether each frame has a time of its own, so that a worker may begin in the middle."""
 
 
 class PlanAnswer(_Message):
