@@ -22,15 +22,15 @@ from tests.bench.installation import scratch
 from tests.support.limits import LIMITS
 from tests.support.range_server import RangeServer, range_server
 from vidette_core.domain.containers import Container
-from vidette_core.domain.planning import Costs, Listed, Window, plan
+from vidette_core.domain.planning import STRETCH_CHUNKS, Costs, Listed, Window, plan
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import RangeReader, Video
 from vidette_models.demo.video import write_h264
 
 MINUTES = 120
 FRAMES_A_MINUTE = 1500
-SAMPLING = Sampling(25)
-"""A frame a second: decoding is the same, only fewer frames are turned into pictures."""
+SAMPLING = Sampling()
+"""Every frame: then decoding begins afresh most often, every 20 chunks, and reads again from the key frame before."""
 CHUNK_FRAMES = 200
 AT_ONCE = 2
 LIKE_A_FILM = {"preset": "veryfast", "bf": "2", "g": "50", "crf": "8"}
@@ -62,7 +62,8 @@ def fetched(server: RangeServer, window: Window) -> tuple[int, int]:
     """Bytes that a worker of this window fetches, and frames that it finds."""
     with closing(RangeReader(lambda: server.url(NAME))) as source:
         video = Video(source, Container.MOV, LIMITS)
-        frames = sum(1 for _ in video.frames(SAMPLING, window.first_sample, window.end_sample))
+        stretch = STRETCH_CHUNKS * CHUNK_FRAMES
+        frames = sum(1 for _ in video.frames(SAMPLING, window.first_sample, window.end_sample, stretch=stretch))
         return source.bytes_fetched, frames
 
 

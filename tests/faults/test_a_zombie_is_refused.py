@@ -74,13 +74,15 @@ def test_a_paused_worker_is_replaced_and_refused_when_it_wakes(
 ) -> None:
     clip = tmp_path / "long.mp4"
     write_clip(clip, "mp4_bframes", FRAMES)
-    job_id = client.submit(clip, PIPELINE_ID)
+    job_id = client.submit(clip, PIPELINE_ID, max_workers=1)
     until(client, job_id, lambda status: (status.progress or 0) > 0.05)
     (zombie,) = [line for line in stack.ps() if line["name"].startswith("worker-")]
     os.kill(zombie["pid"], signal.SIGSTOP)
-    paused_at = client.status(job_id).progress or 0
-    with second_pod(stack, job_id, tmp_path / "second.log") as heir:
-        until(client, job_id, lambda status: (status.progress or 0) > paused_at + 0.1)
+    log = tmp_path / "second.log"
+    with second_pod(stack, job_id, log) as heir:
+        wait_until(lambda: '"claimed"' in log.read_text(), 60, "the heir has claimed the segment")
+        found = client.status(job_id).progress or 0
+        until(client, job_id, lambda status: (status.progress or 0) > found)
         os.kill(zombie["pid"], signal.SIGCONT)
         pod = zombie["name"].removeprefix("worker-")
         wait_until(lambda: "another worker has taken over" in log_of(stack, pod), 30, "the zombie learns of its heir")
