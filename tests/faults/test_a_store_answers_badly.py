@@ -1,6 +1,6 @@
 """A store that answers, but badly: 503, slowly, half, with a page of somebody else, or 404 for what was just written.
 
-As the worker meets it (the video, its chunks), the gateway (the object of a commit), the api (results), and the sweeper.
+As the worker meets it (the video), the gateway (a chunk), the api (results), and the sweeper.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def busy_afterwards(request: Request, forward: Forward) -> Reply:
     return Reply(503, SLOW_DOWN, XML)
 
 
-def denying(request: Request, _: Forward) -> Reply:
-    return Reply(404, b"" if request.method == "HEAD" else NO_SUCH_KEY, XML)
+def denying(_: Request, __: Forward) -> Reply:
+    return Reply(404, NO_SUCH_KEY, XML)
 
 
 def slow(request: Request, forward: Forward) -> Reply:
@@ -144,8 +144,6 @@ WORKERS_MEET: dict[str, tuple[str, str, Meddle]] = {
     "writing a chunk: 404": ("PUT", "/results/", denying),
     "writing a chunk: slowly": ("PUT", "/results/", slow),
     "writing a chunk: half an answer": ("PUT", "/results/", breaking_off),
-    "committing a chunk: 503": ("HEAD", "/results/", busy),
-    "committing a chunk: 404 for what was just written": ("HEAD", "/results/", denying),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from tests.support.public_api import CATALOG, MP4_HEAD, blob_store
+from tests.support.public_api import CATALOG, MP4_HEAD, kept_blob_store
 from tests.support.raw_http import FILE_HEAD, RawAnswer, raw_upload
 from tests.support.servers import StoreEndpoint, part_environment
 from tests.support.services import NOBODY
@@ -85,7 +85,7 @@ async def test_an_upload_under_way_when_the_stack_stops_is_aborted_and_its_row_s
         row = await only_row(database)
         assert row.upload_id is not None
         with pytest.raises(NotFound):
-            await blob_store(store_settings(s3)).complete_upload(row.source_key, row.upload_id, {9999: '"none"'})
+            await kept_blob_store(store_settings(s3)).complete_upload(row.source_key, row.upload_id, {9999: '"none"'})
     finally:
         child.kill()
         await child.wait()

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from tests.support.http_proxy import Forward, Reply, Request
 
-LIMIT_S = 25.0
-"""For which a request is held at most: less than workers wait for an answer, so that what is held is never given up."""
+LIMIT_S = 12.0
+"""For which a request is held at most: less than workers and gateway wait for an answer, so that what is held is not given up."""
 GET_VIDEO, PUT_CHUNK = "GET video", "PUT chunk"
 
 

@@ -129,7 +129,7 @@ def no_store(endpoint: str = f"http://{NOBODY}") -> StoreSettings:
 
 
 @cache
-def blob_store(settings: StoreSettings) -> S3BlobStore:
+def kept_blob_store(settings: StoreSettings) -> S3BlobStore:
     """One for each store, kept for all tests: making the clients costs more than most tests do."""
     return S3BlobStore(settings)
 
@@ -154,7 +154,7 @@ async def public_api(
     nats: dict[str, Any] = {"nats_url": nats_url, "nats_timeout_s": nats_timeout_s}
     async with (
         adapters(database_url, timeout_s=3) as db,
-        services_over(db, blob_store(store), catalog, **nats, **changes) as services,
+        services_over(db, kept_blob_store(store), catalog, **nats, **changes) as services,
         _serving(services) as api,
     ):
         yield api

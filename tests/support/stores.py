@@ -13,7 +13,7 @@ from vidette_core.adapters.s3 import S3BlobStore
 from vidette_core.settings import StoreSettings
 
 
-def store_settings(store: StoreEndpoint, **changes: Any) -> StoreSettings:
+def store_settings(store: StoreEndpoint, /, **changes: Any) -> StoreSettings:
     """`changes` are settings beside the endpoint's own, or in their place."""
     own = {"endpoint": store.endpoint, "bucket": store.bucket, "region": store.region}
     keys = {"access_key": SecretStr(store.access_key), "secret_key": SecretStr(store.secret_key)}
@@ -21,7 +21,7 @@ def store_settings(store: StoreEndpoint, **changes: Any) -> StoreSettings:
 
 
 @asynccontextmanager
-async def blob_store(endpoint: StoreEndpoint, **changes: Any) -> AsyncIterator[S3BlobStore]:
+async def blob_store(endpoint: StoreEndpoint, /, **changes: Any) -> AsyncIterator[S3BlobStore]:
     store = S3BlobStore(store_settings(endpoint, **changes))
     try:
         yield store

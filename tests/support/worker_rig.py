@@ -150,13 +150,13 @@ async def worker_rig(
         transport = httpx.ASGITransport(public_app(services))
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as public,
-            _served(gateway_app(services)) as gateway_url,
+            served(gateway_app(services)) as gateway_url,
         ):
             yield Rig(db, services, public, gateway_url)
 
 
 @asynccontextmanager
-async def _served(app: ASGIApp) -> AsyncIterator[str]:
+async def served(app: ASGIApp) -> AsyncIterator[str]:
     server = serving.server(app, "127.0.0.1", 0, shutdown_s=1)
     task = asyncio.create_task(server.serve())
     while not server.started:

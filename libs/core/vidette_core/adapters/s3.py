@@ -22,9 +22,11 @@ T = TypeVar("T")
 _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound", "NoSuchBucket"}
 THREADS = 32
 """Requests to the store at once; more wait. Two for each of the default number of uploads, and as many for readers."""
+PUT_THREADS = 8
+"""Whole objects that are written at once, beside these: workers' chunks must not keep clients waiting."""
 PING_S = 3.0
-PUT_S = 20.0
-"""For the store's answer to a small object: a worker waits for it, and gives up after 30."""
+PUT_S = 15.0
+"""For the store's answer to a whole object, at most: who sends one waits for no more than half a minute."""
 
 
 class S3BlobStore:
@@ -39,6 +41,8 @@ class S3BlobStore:
         self._signer = _client(settings, settings.worker_endpoint or settings.endpoint, settings.timeout_s)
         self._quick = _client(settings, settings.endpoint, min(PING_S, settings.timeout_s), attempts=1)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+        self._puts = asyncio.Semaphore(PUT_THREADS)
+        self._put_threads = ThreadPoolExecutor(PUT_THREADS, thread_name_prefix="s3-put")
         # Of its own, so that a ping does not wait behind uploads, and a store that hangs does not keep uploads from ending.
         self._ping_threads = ThreadPoolExecutor(4, thread_name_prefix="s3-ping")
 
@@ -83,7 +87,19 @@ class S3BlobStore:
             return
 
     async def put(self, key: str, content: bytes) -> None:
-        await self._run(lambda: self._single.put_object(Bucket=self._bucket, Key=key, Body=content))
+        def call() -> object:
+            return self._single.put_object(Bucket=self._bucket, Key=key, Body=content)
+
+        await self._puts.acquire()
+        writing = asyncio.ensure_future(self._run(call, self._put_threads))
+        writing.add_done_callback(self._written)
+        # Who gives up waiting leaves the thread behind, with the content: its place is free when it has ended.
+        await asyncio.shield(writing)
+
+    def _written(self, writing: asyncio.Future[object]) -> None:
+        self._puts.release()
+        if not writing.cancelled():
+            writing.exception()  # or asyncio would tell of it, if nobody waits any more
 
     async def get(self, key: str, max_bytes: int) -> bytes:
         return await self._run(lambda: self._read(key, max_bytes))
@@ -124,7 +140,7 @@ class S3BlobStore:
         return self._signer.generate_presigned_url("get_object", params, self._settings.url_life_s)
 
     def close(self) -> None:
-        for threads in (self._threads, self._ping_threads):
+        for threads in (self._threads, self._put_threads, self._ping_threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, call: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:

@@ -23,7 +23,7 @@ class ErrorCode(StrEnum):
     UPLOAD_TOO_LARGE = "upload_too_large"
     """The upload is past the configured number of bytes."""
     UPLOAD_TIMEOUT = "upload_timeout"
-    """The client took longer to send the body than the configured time."""
+    """The client took longer to send the body than the configured time, or a worker to send a chunk."""
     UPLOAD_ABORTED = "upload_aborted"
     """The client went away, or the api died, before the upload was complete."""
     NOT_FOUND = "not_found"
@@ -41,7 +41,7 @@ class ErrorCode(StrEnum):
     FENCED = "fenced"
     """The fence is not in force: another worker has taken over, or the job is over."""
     CONFLICT = "conflict"
-    """What the worker says does not fit what is recorded, e.g. a chunk of another size than its object."""
+    """What the worker says does not fit what is recorded, e.g. a chunk behind a gap."""
 
     # The service cannot answer now. The client tries again later.
     DATABASE_UNAVAILABLE = "database_unavailable"

@@ -28,7 +28,7 @@ class BlobStore(Protocol):
         """Drop the parts. Aborting an upload that is gone is fine."""
 
     async def put(self, key: str, content: bytes) -> None:
-        """Write a small object, whole or not at all; the same again is fine. Tried once: its caller knows whether to go on."""
+        """Write an object in one go, all of it or nothing; the same again is fine. Tried once: callers know whether to go on."""
 
     async def get(self, key: str, max_bytes: int) -> bytes:
         """The whole object. Raises `NotFound`, and `Rejected` when it is larger than `max_bytes`."""

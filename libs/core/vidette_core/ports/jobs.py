@@ -154,6 +154,14 @@ class Committed:
     is_new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The chunk may be stored under `key`; `committed` where it has been, and is a result."""
+
+    key: str
+    committed: Committed | None
+
+
 class Segments(Protocol):
     """Claims, leases and fenced writes. All but `claim` raise `Fenced` when the fence is not in force."""
 
@@ -167,10 +175,13 @@ class Segments(Protocol):
         """Extend the lease; `samples` is how many of the segment's are analysed. Progress never falls."""
 
     async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
-        """Make an uploaded chunk a result. The identical commit again is fine.
+        """Make a stored chunk a result. The identical commit again is fine.
 
         Raises `Conflict` for a gap, an overlap, a chunk off its boundary, behind the end or out of the window.
         """
+
+    async def expect(self, fence: Fence, claim: ChunkClaim) -> Expected:
+        """What `commit` would say of the chunk now: what cannot become a result need not be stored. Raises as `commit` does."""
 
     async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
         """The last chunk is committed. The same again is fine, also once the job is over.

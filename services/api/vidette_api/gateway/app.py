@@ -7,8 +7,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from vidette_api.gateway.body_limit import BodyLimit
-from vidette_api.gateway.chunk_body import ChunkBodies
-from vidette_api.gateway.routes import router
+from vidette_api.gateway.chunk_intake import ChunkIntake
+from vidette_api.gateway.routes import COMMIT_PATH, router
 from vidette_api.http_errors import error_parts, error_response, install_error_handlers
 from vidette_api.request_log import RequestLog
 from vidette_api.request_span import NO_TELEMETRY
@@ -54,11 +54,11 @@ def gateway_app(services: Services) -> FastAPI:
     app.add_exception_handler(InvalidToken, _unauthorized)
     app.add_exception_handler(Rejected, _try_again)
     app.add_exception_handler(NotFound, _try_again)
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, longer={"/v1/chunks": MAX_CHUNK_BYTES})
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, longer={COMMIT_PATH: MAX_CHUNK_BYTES})
     app.add_middleware(AnswerWhenStopped)
     app.add_middleware(RequestLog, name="gateway")  # added last, it is outermost, and sees what the limit refuses
     app.state.services = services
-    app.state.chunk_bodies = ChunkBodies()
+    app.state.chunk_intake = ChunkIntake(services.store)
     app.include_router(router)
     app.router.routes.extend(health_routes({"database": services.database.ping, "store": services.store.ping}))
     app.router.routes.append(metrics_route(Service.API))

@@ -7,10 +7,10 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request
 
-from vidette_api.gateway.chunk_body import ChunkBodies
+from vidette_api.gateway.chunk_intake import ChunkIntake
 from vidette_api.wiring import Services, Wired
-from vidette_core.domain.chunks import ChunkClaim, chunk_key, is_on_boundary
-from vidette_core.domain.errors import ErrorCode, Problem
+from vidette_core.domain.chunks import ChunkClaim
+from vidette_core.domain.errors import DomainError, ErrorCode, Problem
 from vidette_core.domain.jobs import Fence, JobWarning, Tally, TextCounts
 from vidette_core.domain.planning import PLAN_DID_NOT_HOLD, Costs, Listed, plan
 from vidette_core.domain.worker_api import (
@@ -28,7 +28,7 @@ from vidette_core.domain.worker_api import (
     ReportRequest,
     SegmentClaim,
 )
-from vidette_core.ports.errors import Conflict, PortError
+from vidette_core.ports.errors import PortError
 from vidette_core.ports.jobs import Busy, Claimed, Over
 from vidette_core.telemetry.logs import job_in_logs
 from vidette_core.telemetry.metrics import CHUNKS_COMMITTED, CLAIMS, FRAMES_COMMITTED
@@ -37,6 +37,7 @@ from vidette_core.tokens import InvalidToken
 BUSY_RETRY_S = 2.0
 _log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1")
+COMMIT_PATH = f"{router.prefix}/chunks"
 
 
 def _bearer(authorization: Annotated[str | None, Header()] = None) -> str:
@@ -58,12 +59,13 @@ def _fence(request: Request, services: Wired, token: Token) -> Fence:
 Held = Annotated[Fence, Depends(_fence)]
 
 
-async def _bodies(request: Request) -> ChunkBodies:
-    bodies: ChunkBodies = request.app.state.chunk_bodies
-    return bodies
+async def _intake(request: Request) -> ChunkIntake:
+    """A coroutine, as `services_of` is."""
+    intake: ChunkIntake = request.app.state.chunk_intake
+    return intake
 
 
-Bodies = Annotated[ChunkBodies, Depends(_bodies)]
+Intake = Annotated[ChunkIntake, Depends(_intake)]
 
 
 @router.post("/claim")
@@ -120,15 +122,13 @@ async def renew(request: RenewRequest, services: Wired, fence: Held) -> None:
 
 @router.post("/chunks")
 async def commit(
-    message: Annotated[ChunkMessage, Query()], request: Request, services: Wired, bodies: Bodies, fence: Held
+    message: Annotated[ChunkMessage, Query()], request: Request, services: Wired, intake: Intake, fence: Held
 ) -> CommitAnswer:
-    """Nobody but the gateway writes to the store, and nothing is written for a fence that is not in force (ADR 25)."""
-    chunk_frames = (await services.segments.terms(fence)).chunk_frames
-    async with bodies.received(request, fence, message.sha256) as content:
-        claim = _chunk_claim(message, len(content))
-        if not is_on_boundary(claim, chunk_frames):
-            raise Conflict(f"chunks begin at multiples of {chunk_frames} and are no longer than that")
-        await services.store.put(chunk_key(fence, claim, chunk_frames), content)
+    """Nobody but the gateway writes results, and it writes only what can be committed as the rows are (ADR 25)."""
+    claim = _chunk_claim(message, _length(request))
+    expected = await services.segments.expect(fence, claim)
+    if expected.committed is None:
+        await intake.take(request, fence, claim, expected.key)
     committed = await services.segments.commit(fence, claim)
     if committed.is_new:
         CHUNKS_COMMITTED.inc()
@@ -164,6 +164,16 @@ def _chunk_claim(message: ChunkMessage, size: int) -> ChunkClaim:
     tally = Tally(message.ok, message.decode_error, message.model_error)
     text = TextCounts(message.lines_read, message.lines_reused)
     return ChunkClaim(message.first_sample, tally, size, message.sha256, text)
+
+
+def _length(request: Request) -> int:
+    """What the request says of its body, which the server holds it to. Raises `DomainError` where it says nothing."""
+    said = request.headers.get("content-length", "")
+    if not said.isdigit() or int(said) == 0:
+        raise DomainError(
+            Problem(ErrorCode.INVALID_REQUEST, "A chunk has bytes, and a Content-Length that counts them.")
+        )
+    return int(said)
 
 
 async def _segment_claim(services: Services, claimed: Claimed) -> SegmentClaim:

@@ -23,7 +23,7 @@ from vidette_core.domain.jobs import Fence, JobState, JobWarning, SegmentState
 from vidette_core.domain.planning import progress_of
 from vidette_core.domain.sampling import Sampling
 from vidette_core.ports.errors import Conflict
-from vidette_core.ports.jobs import Busy, Claimed, Committed, Over, Terms
+from vidette_core.ports.jobs import Busy, Claimed, Committed, Expected, Over, Terms
 
 
 class PostgresSegments:
@@ -74,24 +74,16 @@ class PostgresSegments:
             return await _terms_of(session, fence.job_id)
 
     async def commit(self, fence: Fence, claim: ChunkClaim) -> Committed:
-        """Make an uploaded chunk a result. The identical commit again is fine.
+        """Make a stored chunk a result. The identical commit again is fine.
 
         Raises `Fenced` for a zombie, and `Conflict` for a gap, an overlap, a chunk off its boundary, behind the end or out of the
         window.
         """
         async with self._database.transaction() as session:
             segment = await held(session, fence)
-            chunk_frames = (await _terms_of(session, fence.job_id)).chunk_frames
-            row = _chunk_row(fence, claim, chunk_frames)
-            known = await session.get(ChunkRow, (fence.job_id, claim.first_sample))
+            row, known = await _expected_row(session, segment, fence, claim)
             if known is not None:
-                if any(getattr(known, name) != value for name, value in row.items()):
-                    raise Conflict(f"sample {claim.first_sample} is committed with other content")
-                return Committed(segment.next_sample, is_new=False)
-            _expect_open(segment)
-            if claim.first_sample != segment.next_sample or not is_on_boundary(claim, chunk_frames):
-                raise Conflict(f"a chunk at sample {segment.next_sample} is expected, not at {claim.first_sample}")
-            _expect_inside(segment, claim, chunk_frames)
+                return known
             await session.execute(insert(ChunkRow).values(row))
             segment.next_sample = claim.first_sample + claim.tally.frames
             # Whoever commits and then dies has died on the frames behind this chunk.
@@ -99,6 +91,12 @@ class PostgresSegments:
             segment.lease_until = await self._lease_end(session)
             await _advance(session, segment)
             return Committed(segment.next_sample, is_new=True)
+
+    async def expect(self, fence: Fence, claim: ChunkClaim) -> Expected:
+        """What `commit` would say of the chunk now: what cannot become a result need not be stored. Raises as `commit` does."""
+        async with self._database.transaction() as session:
+            row, known = await _expected_row(session, await held(session, fence, lock=False), fence, claim)
+            return Expected(str(row["key"]), known)
 
     async def finish(self, fence: Fence, end_sample: int, warnings: tuple[JobWarning, ...]) -> None:
         """The holder has committed the segment's last chunk. The same again is fine, also once the job is over."""
@@ -126,6 +124,24 @@ class PostgresSegments:
     async def _lease_end(self, session: AsyncSession) -> datetime:
         end = await session.execute(select(func.now() + self._lease))
         return end.scalar_one()
+
+
+async def _expected_row(
+    session: AsyncSession, segment: SegmentRow, fence: Fence, claim: ChunkClaim
+) -> tuple[dict[str, object], Committed | None]:
+    """The chunk's row, and what its commit was answered where it is there already. Raises `Conflict` where it has no place."""
+    chunk_frames = (await _terms_of(session, fence.job_id)).chunk_frames
+    row = _chunk_row(fence, claim, chunk_frames)
+    known = await session.get(ChunkRow, (fence.job_id, claim.first_sample))
+    if known is not None:
+        if any(getattr(known, name) != value for name, value in row.items()):
+            raise Conflict(f"sample {claim.first_sample} is committed with other content")
+        return row, Committed(segment.next_sample, is_new=False)
+    _expect_open(segment)
+    if claim.first_sample != segment.next_sample or not is_on_boundary(claim, chunk_frames):
+        raise Conflict(f"a chunk at sample {segment.next_sample} is expected, not at {claim.first_sample}")
+    _expect_inside(segment, claim, chunk_frames)
+    return row, None
 
 
 def _expect_open(segment: SegmentRow) -> None:
