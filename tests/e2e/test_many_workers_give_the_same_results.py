@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, cycle, islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,8 @@ from tests.support.stacks import PIPELINE_ID, completed, numbers, stack_running
 from tests.support.untrue_indices import UNTRUE_MP4
 from vidette.client import Client
 from vidette_local.stack_process import StackProcess
+from vidette_models.demo.sample import sample_path
+from vidette_models.demo.video import read_rgb, write_h264
 
 FRAMES, STRETCH = 300, 80
 """Decoding begins afresh at every twentieth chunk of 4, and a video is split only there."""
@@ -83,6 +85,26 @@ def test_any_number_of_workers_gives_the_same_bytes(
         assert lines(split, together) == lines(split, alone)
         assert segments(split, together) == set(range(min(parts, -(-len(shown) // STRETCH))))
         assert client.status(together).warnings == ()
+
+
+def test_where_triton_joins_requests_to_batches_results_differ_by_rounding_at_most(
+    split: StackProcess, client: Client, tmp_path: Path
+) -> None:
+    """The detector's requests are joined, as the stack's repository has it; frames in flight meet in other batches each time."""
+    config = (split.home.models / "demo-detector" / "config.pbtxt").read_text()
+    assert "dynamic_batching" in config
+    path = tmp_path / "clip.mp4"
+    write_h264(path, islice(cycle(read_rgb(sample_path())), FRAMES))
+    alone, together = (client.submit(path, "yolo", max_workers=workers) for workers in (1, WORKERS))
+    found = [completed(client, job_id) for job_id in (alone, together)]
+    assert segments(split, together) == {0, 1, 2}
+    assert sum(len(row.result.detections) for row in found[0]) > FRAMES
+    for one, other in zip(*found, strict=True):
+        assert (one.frame_index, one.result.timestamp_ms) == (other.frame_index, other.result.timestamp_ms)
+        assert [each.label for each in one.result.detections] == [each.label for each in other.result.detections]
+        for mine, theirs in zip(one.result.detections, other.result.detections, strict=True):
+            assert theirs.confidence == pytest.approx(mine.confidence, abs=1e-3)
+            assert theirs.bbox == pytest.approx(mine.bbox, rel=1e-3, abs=1e-3)
 
 
 def test_a_long_video_has_several_workers_at_once(split: StackProcess, client: Client, tmp_path: Path) -> None:

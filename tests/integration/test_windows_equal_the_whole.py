@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clips import KINDS, read_code, write_clip
-from tests.support.decoded_clips import UNTIMED, WHOLE, Clips, assert_same, opened
+from tests.support.decoded_clips import UNTIMED, WHOLE, Clips, assert_same, codes, opened
 from tests.support.real_inputs import yolox_case
 from vidette_core.domain.sampling import Sampling
 from vidette_frame_worker.video import DecodedFrame, VideoError
@@ -68,6 +70,13 @@ def test_windows_of_a_sound_video_are_the_whole(clips: Clips, data: st.DataObjec
     assert_same(windows(clips.path(kind), [0, *sorted(cuts - {len(wanted)}), len(wanted)], stride), wanted)
 
 
+@pytest.mark.parametrize("kind", SPLIT)
+def test_windows_of_every_kind_of_sound_video_are_the_whole(clips: Clips, kind: str) -> None:
+    wanted = clips.sequential(kind)
+    for workers in (2, 3, 7):
+        assert_same(windows(clips.path(kind), [len(wanted) * at // workers for at in range(workers + 1)]), wanted)
+
+
 def test_windows_of_somebodys_real_video_are_the_whole(tmp_path: Path) -> None:
     path = yolox_case(tmp_path).video
     stride = 10
@@ -76,28 +85,70 @@ def test_windows_of_somebodys_real_video_are_the_whole(tmp_path: Path) -> None:
     assert_same(windows(path, bounds, stride), wanted)
 
 
-def flipped(folder: Path, kind: str) -> Iterator[Path]:
-    """The clip again and again, each time with one other bit of its pictures turned around."""
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """A clip in which one bit of a picture was turned around, and the frames that this may have harmed."""
+
+    path: Path
+    harmed: range
+
+
+def flipped(folder: Path, kind: str) -> Iterator[Flipped]:
+    """The clip again and again, each time with another bit."""
     sound = folder / f"sound.{KINDS[kind].container}"
     write_clip(sound, kind, FRAMES)
-    data, dice = sound.read_bytes(), random.Random(kind)
-    payload = data.index(b"mdat") + 4
-    size = int.from_bytes(data[payload - 8 : payload - 4], "big") - 8
+    data, dice, packets = sound.read_bytes(), random.Random(kind), coded_pictures(sound)
     for _ in range(FLIPS):
-        spoilt = bytearray(data)
-        spoilt[payload + dice.randrange(size)] ^= 1 << dice.randrange(8)
+        spoilt, number = bytearray(data), dice.choices(range(len(packets)), [packet.size for packet in packets])[0]
+        spoilt[packets[number].pos + dice.randrange(packets[number].size)] ^= 1 << dice.randrange(8)
         path = sound.with_stem("flipped")
         path.write_bytes(spoilt)
-        yield path
+        yield Flipped(path, group_of(packets, number))
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPicture:
+    """In the order of decoding; `rank` is its place in the order of showing."""
+
+    pos: int
+    size: int
+    rank: int
+    is_key: bool
+
+
+def coded_pictures(path: Path) -> list[CodedPicture]:
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    times = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+    ranks = {time: rank for rank, time in enumerate(sorted(time for time in times if time is not None))}
+    found = zip(packets, times, strict=True)
+    return [CodedPicture(each.pos or 0, each.size, ranks[time or 0], each.is_keyframe) for each, time in found]
+
+
+def group_of(packets: list[CodedPicture], number: int) -> range:
+    """The frames that may depend on a packet: all decoded from its key frame to the next, and what an open group refers to."""
+    begin = max(at for at in range(number + 1) if packets[at].is_key)
+    end = next((at for at in range(number + 1, len(packets)) if packets[at].is_key), len(packets))
+    first = min(packet.rank for packet in packets[begin:end])
+    return range(first, packets[end].rank if end < len(packets) else FRAMES)
+
+
+@pytest.mark.parametrize("kind", [*CODECS, "mov_prores", "mp4_interlaced", "avi", "avi_mjpeg"])
+def test_a_flipped_bit_harms_its_own_group_of_pictures_and_shifts_nothing(tmp_path: Path, kind: str) -> None:
+    for clip in flipped(tmp_path, kind):
+        frames = whole(clip.path)
+        assert [frame.frame_index for frame in frames] == list(range(FRAMES))
+        assert all((frame.image is None) == (frame.error is not None) for frame in frames)
+        sound = [frame for frame in frames if frame.frame_index not in clip.harmed]
+        assert codes(sound) == [frame.frame_index for frame in sound]
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_a_flipped_bit_shifts_no_index_and_gives_the_same_wherever_a_pass_goes_on(tmp_path: Path, kind: str) -> None:
+def test_with_a_flipped_bit_a_pass_gives_the_same_wherever_it_goes_on(tmp_path: Path, kind: str) -> None:
     dice = random.Random(kind)
-    for path in flipped(tmp_path, kind):
+    for clip in flipped(tmp_path, kind):
+        path = clip.path
         wanted = whole(path)
-        assert [frame.frame_index for frame in wanted] == list(range(FRAMES))
-        assert all((frame.image is None) == (frame.error is not None) for frame in wanted)
         assert_same(windows(path, [*range(0, FRAMES, STRETCH * dice.choice((1, 2, 3))), FRAMES]), wanted)
         for first in dice.sample(range(FRAMES), 3):
             assert_same(windows(path, [first, FRAMES]), wanted[first:])

@@ -6,7 +6,8 @@ the order in which it shows them: that is what a test compares with.
 
 The code: a grid of ROWS x COLUMNS blocks of BLOCK pixels, its top left corner at (LEFT, TOP), on a grey ground. Block
 (row, column) is white for 1. Row 0 holds bits 15..8 of the number, row 1 bits 7..0, row 2 the check byte
-`(3 * high + low + CHECK) % 256`, most significant bit left: a picture that is mirrored or upside down fails the check.
+`(3 * high + low + CHECK) % 256`, most significant bit left: a picture that is mirrored or upside down fails the check. The same
+number stands below it in digits, for people.
 """
 
 from __future__ import annotations
@@ -146,14 +147,25 @@ TRUNCATED = ("mp4_truncated", "avi_truncated")
 
 
 def draw_code(number: int) -> Image:
-    """A WIDTH x HEIGHT picture, RGB, that carries `number` (0..65535)."""
+    """A WIDTH x HEIGHT picture, RGB, that carries `number` (0..65535), twice."""
     image = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
     high, low = number >> 8, number & 0xFF
     for row, byte in enumerate((high, low, _check(high, low))):
         for column in range(COLUMNS):
             y, x = TOP + row * BLOCK, LEFT + column * BLOCK
             image[y : y + BLOCK, x : x + BLOCK] = WHITE if byte >> (7 - column) & 1 else BLACK
+    _draw_digits(image, number, 0.9, BLACK)
     return image
+
+
+def _draw_digits(image: Image, number: int, scale: float, shade: int, centre: float | None = None) -> None:
+    """In the middle of a row whose middle is `centre` of the height; below the code, unless told otherwise."""
+    height, width = image.shape[:2]
+    thickness, font = max(2, round(2 * scale)), cv2.FONT_HERSHEY_SIMPLEX
+    (text_width, text_height), _ = cv2.getTextSize(str(number), font, scale, thickness)
+    middle = (TOP + ROWS * BLOCK + HEIGHT) / 2 / HEIGHT if centre is None else centre
+    corner = ((width - text_width) // 2, round(middle * height + text_height / 2))
+    cv2.putText(image, str(number), corner, font, scale, (shade,) * 3, thickness, cv2.LINE_AA)
 
 
 def read_code(image: Image) -> int:
@@ -215,11 +227,7 @@ def write_digits_clip(
     images = []
     for number in range(first, first + frames):
         image = np.full((height, width, 3), 245, np.uint8)
-        scale = height / 90
-        thickness = max(2, height // 45)
-        (text_width, text_height), _ = cv2.getTextSize(str(number), cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-        corner = ((width - text_width) // 2, (height + text_height) // 2)
-        cv2.putText(image, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), thickness, cv2.LINE_AA)
+        _draw_digits(image, number, height / 90, 20, centre=0.5)
         images.append(image)
     _encode(path, KINDS["mp4_bframes"], images, fps, audio=False, seed=1)
 
