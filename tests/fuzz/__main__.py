@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from tests.fuzz.child import ended
 from tests.fuzz.runner import content, fuzz
-from tests.fuzz.uploads import LIMITS, Uploads, fuzz_uploads
+from tests.fuzz.uploads import LIMITS, MOST_GROWN_MIB, Uploads, fuzz_uploads
 from tests.support.public_api import public_api
 from tests.support.servers import StoreEndpoint, part_environment, postgres_running, s3_running
 from tests.support.stores import store_settings
@@ -30,10 +30,11 @@ def main() -> int:
     for subject in options.only or SUBJECTS:
         if subject == "uploads":
             found = _uploads(options.seed, cases)
-            print(f"uploads: {found.codes.total()} cases: {dict(found.codes.most_common())}")
+            told = dict(found.codes.most_common())
+            print(f"uploads: {found.codes.total()} cases, {found.grown_mib:+.1f} MiB in the second half: {told}")
             for case, what in found.wrong.items():
                 print(f"WRONG, case {case}: {what}")
-            wrong += len(found.wrong)
+            wrong += len(found.wrong) + int(found.grown_mib > MOST_GROWN_MIB)
         else:
             report = fuzz(subject, options.seed, cases, processes=options.processes, keep=options.keep)
             print(f"{subject}: {report.text()}", flush=True)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.fuzz.child import Ended
 from tests.fuzz.runner import MOST_GROWTH, MOST_PEAK, Report, fuzz
-from tests.fuzz.uploads import LIMITS, fuzz_uploads
+from tests.fuzz.uploads import LIMITS, MOST_GROWN_MIB, fuzz_uploads
 from tests.support.public_api import public_api
 from tests.support.servers import StoreEndpoint
 from tests.support.stores import store_settings
@@ -41,6 +41,7 @@ async def test_spoilt_uploads_are_jobs_or_refused_with_a_code(postgres_url: str,
     async with public_api(postgres_url, store_settings(s3), uploads=LIMITS) as api:
         found = await fuzz_uploads(api, SEED, range(200))
     assert found.wrong == {}
+    assert found.grown_mib < MOST_GROWN_MIB
     assert {"submitted", "invalid_request", "invalid_format", "left"} <= found.codes.keys()
 
 
