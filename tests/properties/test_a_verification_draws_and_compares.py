@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidette_core.domain.verifying import FRAMES_OF_A_CHUNK, MOST_SHOWN, compare, drawn
+from vidette_core.domain.verifying import FRAMES_OF_A_CHUNK, MOST_SHOWN, compare, drawn, frames_in
 
 SAMPLES = st.integers(1, 10**7)
 CHUNK_FRAMES = st.integers(1, 256)
@@ -39,7 +39,17 @@ def test_about_as_many_frames_are_drawn_as_were_asked_for_where_there_are_so_man
     windows = drawn(samples, chunk_frames, frames, Random(seed).sample)
     chunks = -(-samples // chunk_frames)
     each = min(chunk_frames, FRAMES_OF_A_CHUNK)
-    assert len(windows) == chunks or frames <= len(windows) * each < frames + each
+    missing = chunks * chunk_frames - samples  # of the last chunk, which may be among them
+    assert len(windows) == chunks or frames - missing <= frames_in(windows) < frames + each
+
+
+@given(st.integers(2, 12), st.integers(11, 40))
+def test_with_frames_for_two_chunks_every_sample_may_be_drawn(chunks: int, chunk_frames: int) -> None:
+    drawings = [
+        drawn(chunks * chunk_frames, chunk_frames, 2 * chunk_frames, Random(seed).sample) for seed in range(300)
+    ]
+    windows = {(window.first_sample, window.end_sample) for drawing in drawings for window in drawing}
+    assert {(at * chunk_frames, (at + 1) * chunk_frames) for at in range(chunks)} <= windows
 
 
 @given(st.integers(2000, 10**6))

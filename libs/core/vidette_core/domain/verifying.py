@@ -1,8 +1,8 @@
 """Verifying a completed job: some of its frames are decoded and analysed once more, and compared with what is stored.
 
 A verification is a job of its own over the same video and the same pinned models, so that all holds for it that holds for jobs.
-Its segments are the first samples of chunks drawn at random: what stands in a chunk depends on nothing before it, so those have
-to come out as they did.
+Its segments are the first samples of chunks drawn at random, and where there is room for it whole chunks: what stands in a chunk
+depends on nothing before it, so those have to come out as they did.
 """
 
 from __future__ import annotations
@@ -29,12 +29,21 @@ Draw = Callable[[Sequence[int], int], Sequence[int]]
 
 
 def drawn(samples: int, chunk_frames: int, frames: int, draw: Draw) -> tuple[Window, ...]:
-    """Windows over some `frames` of a job's `samples`, ascending, of as many chunks as that takes or as there are."""
+    """Windows over some `frames` of a job's `samples`, ascending, of as many chunks as that takes or as there are.
+
+    Up to half of the frames, if that is a chunk or more, are those of whole chunks, so that every sample may be drawn.
+    """
     each = min(chunk_frames, FRAMES_OF_A_CHUNK, frames)
-    chunks = -(-samples // chunk_frames)
-    count = min(chunks, max(1, -(-frames // each)))
-    begins = sorted(chunk * chunk_frames for chunk in draw(range(chunks), count))
-    return tuple(Window(begin, min(begin + each, samples)) for begin in begins)
+    chunks, whole = -(-samples // chunk_frames), frames // (2 * chunk_frames)
+    count = min(chunks, max(1, whole + -(-(frames - whole * chunk_frames) // each)))
+    begins = [chunk * chunk_frames for chunk in draw(range(chunks), count)]
+    lengths = [chunk_frames] * whole + [each] * count
+    found = zip(begins, lengths, strict=False)
+    return tuple(sorted((Window(begin, min(begin + length, samples)) for begin, length in found), key=_first))
+
+
+def _first(window: Window) -> int:
+    return window.first_sample
 
 
 def frames_in(windows: Iterable[Window]) -> int:
