@@ -73,7 +73,7 @@ async def test_warnings_are_there_when_there_are_some(api: Api) -> None:
     assert body["warnings"] == warnings
 
 
-@pytest.mark.parametrize("job_id", [str(uuid4()), "1", "not-a-uuid", "..", "%00", "é", "x" * 5000])
+@pytest.mark.parametrize("job_id", [str(UUID(int=7)), "1", "not-a-uuid", "..", "%00", "é", "x" * 5000])
 @pytest.mark.parametrize("route", ["status", "results"])
 async def test_an_unknown_or_malformed_id_is_a_404(api: Api, route: str, job_id: str) -> None:
     answer = await api.client.get(f"/video/{route}/{job_id}")

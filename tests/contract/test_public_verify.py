@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -95,8 +95,8 @@ async def test_frames_that_come_out_as_they_are_stored_are_counted_as_identical(
     assert found == {
         "job_id": str(verification_id),
         "verifies": str(job_id),
-        "frames": 50,
-        "identical": 50,
+        "frames": SAMPLES,
+        "identical": SAMPLES,
         "close": 0,
         "different": 0,
         "differences": [],
@@ -112,7 +112,7 @@ async def test_frames_that_come_out_otherwise_are_told_with_both_rows(api: Api) 
     others[62] = {**ROWS[62], "result": {**ROWS[62]["result"], "detections": [box]}}
     await worked(api, verification_id, others)
     found = (await api.client.get(f"/video/verification/{verification_id}")).json()
-    assert (found["frames"], found["identical"], found["close"], found["different"]) == (50, 48, 1, 1)
+    assert (found["frames"], found["identical"], found["close"], found["different"]) == (SAMPLES, SAMPLES - 2, 1, 1)
     [difference] = found["differences"]
     assert difference["frame_index"] == STRIDE
     assert difference["stored"]["detections"][0]["label"] == "car"
@@ -145,7 +145,7 @@ async def test_a_job_is_no_verification_and_a_verification_has_no_results(api: A
     assert "/video/verification/" in detail(answer)
 
 
-@pytest.mark.parametrize("job_id", [str(uuid4()), "no-id"])
+@pytest.mark.parametrize("job_id", [str(UUID(int=7)), "no-id"])
 @pytest.mark.parametrize(("method", "path"), [("POST", "verify"), ("GET", "verification")])
 async def test_an_unknown_or_malformed_id_is_the_404_of_the_contract(
     api: Api, method: str, path: str, job_id: str

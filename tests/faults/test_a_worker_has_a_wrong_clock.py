@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FRAMES = 2 * CHUNK_FRAMES
 LEASE_S = 3.0
 HOURS = 5
-(FOLDER,) = shifted_clock.__path__
+FOLDER = next(iter(shifted_clock.__path__))
 CLOCKS = {
     "hours ahead": {"TEST_CLOCK_SHIFT_S": str(HOURS * 3600)},
     "hours behind": {"TEST_CLOCK_SHIFT_S": str(-HOURS * 3600)},

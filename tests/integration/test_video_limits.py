@@ -97,7 +97,7 @@ def test_frames_are_counted_wherever_ffmpeg_looks_for_them(content: bytes, tmp_p
     """FFmpeg alone makes room for all of them: 0.7 to 1.4 GB (measured)."""
     path = tmp_path / "clip"
     path.write_bytes(content)
-    assert len(content) < 10_000
+    assert len(content) < 15_000
     error = refusal(path, Container.MOV, LIMITS)
     assert (error.problem.code, error.problem.message[:22]) == (ErrorCode.TOO_LONG, "It has at least 200000")
 
@@ -106,7 +106,7 @@ def test_an_edit_list_that_multiplies_a_track_is_refused(tmp_path: Path) -> None
     """FFmpeg alone takes 35 bytes for each sample of each edit (measured): 0.7 GB here, and more for a longer list."""
     path = tmp_path / "clip"
     path.write_bytes(edits_that_repeat(2000))
-    assert path.stat().st_size < 30_000
+    assert path.stat().st_size < 40_000
     error = refusal(path, Container.MOV, LIMITS)
     assert error.problem.message.startswith("The video's edit list shows parts of it again and again.")
     path.write_bytes(edits_that_repeat(20, 1000))
