@@ -29,11 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--judge", type=Path, help="the folder of an episode, to be checked again without running it")
     parser.add_argument("--tries", type=int, default=30, help="how many episodes making it smaller may take")
     told = parser.parse_args(arguments)
-    for sign in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # either way the stack is stopped; in the background a shell has SIGINT ignored
-        signal.signal(sign, signal.default_int_handler)
+    # Either way the stack is stopped, in the background too, where a shell has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if told.judge is not None:
         return _judge(told.judge)
     out = told.out or Path(tempfile.mkdtemp(prefix="vidette-chaos-"))
